@@ -1,0 +1,1 @@
+"""Hosts that call the runtime: one folder each. They import ``runtime`` and nothing else of the project."""

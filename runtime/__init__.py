@@ -1,0 +1,54 @@
+"""A bundle and a frame → a certified quality score. Needs numpy, scipy and onnxruntime; no torch.
+
+import runtime
+
+with runtime.Certifier(epsilon=0.1) as certifier:
+    certificate = certifier.certify(frame)      # uint8 or uint16 H×W×3 RGB
+"""
+
+from __future__ import annotations
+
+from .bundle import Bundle, open_bundle
+from .certificate import Certificate, Provenance
+from .certifier import Certifier
+from .errors import (
+    BiqaError,
+    BundleError,
+    ConversionError,
+    DependencyError,
+    DeviceError,
+    ExportError,
+    FrameError,
+    ModelError,
+    ParameterError,
+    RecordError,
+    VideoError,
+)
+from .plan import Plan
+from .planes import Conversion, rgb_from_planes
+from .pooling import pool
+from .version import __version__
+
+__all__ = [
+    "BiqaError",
+    "Bundle",
+    "BundleError",
+    "Certificate",
+    "Certifier",
+    "Conversion",
+    "ConversionError",
+    "DependencyError",
+    "DeviceError",
+    "ExportError",
+    "FrameError",
+    "ModelError",
+    "ParameterError",
+    "Plan",
+    "Provenance",
+    "RecordError",
+    "VideoError",
+    "__version__",
+    "open_bundle",
+    "pool",
+    "rgb_from_planes",
+]

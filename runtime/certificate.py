@@ -1,0 +1,186 @@
+"""The result: a score, the interval it is certified to stay in, and everything needed to make it again.
+
+What it claims (docs/theory.md): x is the frame as received. With probability ≥ 1−α over the noise, the
+interval contains the smoothed score (scope "smoothed") or the next reported score (scope "reported") of
+every frame within ε of x, hence that of the untampered original if the tampering was within ε. Read the
+other way, it bounds how far anyone can move this frame's score by tampering within ε.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError
+from .ranks import Scope, interval, scope_least_samples, scope_radius_shift, scope_ranks, sorted_sides
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a certificate was made of, so that it can be made again.
+
+    ``model``: bundle name; ``model_sha256``: its identity; ``frame_sha256``: of the RGB code values;
+    ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
+    ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
+    precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input.
+    """
+
+    model: str
+    model_sha256: str
+    frame_sha256: str
+    height: int
+    width: int
+    bit_depth: int
+    noise: str
+    secret_sha256: str | None
+    public_seed: int | None
+    engine: Mapping[str, Any]
+    conversion: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A certified score. Truthy unless it abstained.
+
+    ``score``: median of the noisy scores. ``lower``, ``upper``: the certified interval, ∓inf where n is too
+    small. ``epsilon``: L2 radius on the source RGB frame, all pixels and channels, values in [0, 1];
+    ``epsilon_engine`` = ε/k on the engine's domain. ``alpha``: total error of this certificate. ``sigma``:
+    noise level on the engine's domain. ``ranks``: the 1-based order statistics used. ``failed_samples``:
+    scores that were not finite, counted against both sides. ``scores``: float32[n], in the order drawn.
+    """
+
+    score: float
+    lower: float
+    upper: float
+    epsilon: float
+    alpha: float
+    samples: int
+    scope: Scope
+    sigma: float
+    downscale: int
+    ranks: tuple[int | None, int | None]
+    failed_samples: int
+    noise_distance: float
+    provenance: Provenance
+    scores: NDArray[np.float32] = field(repr=False)
+
+    def __bool__(self) -> bool:
+        return not self.abstained
+
+    @property
+    def abstained(self) -> bool:
+        """True where a side is infinite: nothing is certified."""
+        return not (math.isfinite(self.lower) and math.isfinite(self.upper))
+
+    @property
+    def epsilon_engine(self) -> float:
+        """The radius on the engine's domain: a k×k average shrinks L2 distances by k."""
+        return self.epsilon / self.downscale
+
+    @property
+    def reason(self) -> str | None:
+        """Why it abstained, with the number of samples that would do; None if it did not."""
+        if not self.abstained:
+            return None
+        if self.ranks[0] is None:
+            return too_few_samples(self.samples, self.epsilon_engine / self.sigma, self.alpha, self.scope)
+        return f"{self.failed_samples} of {self.samples} scores were not finite, too many to bound the rest"
+
+    @property
+    def scores_sha256(self) -> str:
+        """SHA-256 (hex) of the n scores as little-endian float32, in the order drawn."""
+        return hashlib.sha256(self.scores.astype("<f4").tobytes()).hexdigest()
+
+    def curve(self, epsilons: Sequence[float]) -> list[tuple[float, float, float]]:
+        """(ε, lower, upper) at K source radii, jointly valid: each at α/K. Raises ParameterError if empty."""
+        if not len(epsilons):
+            raise ParameterError("a curve needs at least one epsilon")
+        low, high = sorted_sides(self.scores)
+        points = []
+        for epsilon in epsilons:
+            shift = check_epsilon(epsilon) / self.downscale / self.sigma
+            ranks = scope_ranks(self.samples, shift, self.alpha / len(epsilons), self.scope, self.noise_distance)
+            points.append((float(epsilon), *interval(low, high, ranks)))
+        return points
+
+    def radius(self, tolerance: float) -> float | None:
+        """The largest certified ε (source frame) at which the score stays within score ± tolerance.
+
+        "Within" is meant for the smoothed or the next reported score, as ``scope`` says; the probability is
+        1 − α for this statement alone: use α/2 a piece to claim it together with the interval. None where no
+        radius is certified, not even 0, and wherever a sample failed.
+        """
+        if not tolerance >= 0:
+            raise ParameterError(f"tolerance is in score units and 0 or more, not {tolerance!r}")
+        if self.failed_samples:
+            return None
+        ordered = np.sort(self.scores.astype(np.float64))
+        shift = scope_radius_shift(ordered, self.score, tolerance, self.alpha, self.scope, self.noise_distance)
+        return None if shift is None else shift * self.sigma * self.downscale
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record: JSON types only, infinities as None beside ``"abstained": true``."""
+        provenance = self.provenance
+        record: dict[str, Any] = {
+            "score": self.score,
+            "lower": self.lower if math.isfinite(self.lower) else None,
+            "upper": self.upper if math.isfinite(self.upper) else None,
+            "abstained": self.abstained,
+            "epsilon": self.epsilon,
+            "epsilon_engine": self.epsilon_engine,
+            "alpha": self.alpha,
+            "samples": self.samples,
+            "scope": self.scope,
+            "sigma": self.sigma,
+            "downscale": self.downscale,
+            "lower_rank": self.ranks[0],
+            "upper_rank": self.ranks[1],
+            "failed_samples": self.failed_samples,
+            "scores_sha256": self.scores_sha256,
+            "model": provenance.model,
+            "model_sha256": provenance.model_sha256,
+            "frame_sha256": provenance.frame_sha256,
+            "height": provenance.height,
+            "width": provenance.width,
+            "bit_depth": provenance.bit_depth,
+            "noise": provenance.noise,
+            "secret_sha256": provenance.secret_sha256,
+            "public_seed": provenance.public_seed,
+            "engine": dict(provenance.engine),
+            "conversion": None if provenance.conversion is None else dict(provenance.conversion),
+            "claim": claim(self.epsilon, self.alpha, self.scope),
+        }
+        if self.reason:
+            record["reason"] = self.reason
+        return record
+
+
+def check_epsilon(epsilon: float) -> float:
+    """ε as a float, or ParameterError unless it is finite and 0 or more."""
+    if not (isinstance(epsilon, (int, float, np.number)) and 0 <= epsilon < math.inf):
+        raise ParameterError(f"epsilon is an L2 radius for values in [0, 1], 0 or more, not {epsilon!r}")
+    return float(epsilon)
+
+
+def too_few_samples(samples: int, shift: float, alpha: float, scope: Scope) -> str:
+    """The sentence that says how many samples would do."""
+    least = scope_least_samples(shift, alpha, scope)
+    remedy = "no number of samples bounds it: use a smaller epsilon" if least is None else f"use n ≥ {least}"
+    return f"n={samples} cannot bound ε/σ={shift:.4g} at α={alpha:g} (scope {scope}): {remedy}"
+
+
+def claim(epsilon: float, alpha: float, scope: Scope) -> str:
+    """The one sentence a reader of the record is told."""
+    what = "smoothed score" if scope == "smoothed" else "next reported score"
+    return (
+        f"With probability at least {1 - alpha:.10g} over the noise, [lower, upper] contains the {what} of every "
+        f"frame within L2 distance {epsilon:g} (RGB in [0,1]) of the frame as received, hence that of the untampered "
+        "original if the tampering was within it; the same interval bounds how far tampering within it can move "
+        "this frame's score."
+    )

@@ -1,0 +1,209 @@
+"""``certify INPUT…``: pictures and videos in, certified scores out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..certificate import Certificate
+from ..certifier import Certifier, Picture
+from ..errors import ParameterError
+from ..inputs import Input
+from ..keys import read_secret
+from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json, write_whole
+from ..planes import MATRICES, RANGES
+from ..ranks import SCOPES
+
+_EXAMPLES = """examples:
+  python -m runtime certify photo.png
+  python -m runtime certify clip.mp4 --subsample 5 --json clip.json
+  head -c 32 /dev/urandom > secret
+  python -m runtime certify clip.mp4 --secret-file secret --json clip.json
+
+The frames of one file are claimed jointly: each gets alpha divided by their number."""
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "certify",
+        help="score pictures and videos, each score with its certified interval",
+        description="Score pictures and videos, each score with its certified interval.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
+    add_model_options(parser)
+    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
+    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together")
+    parser.add_argument("--samples", type=int, help="noisy copies a frame")
+    parser.add_argument(
+        "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
+    )
+    parser.add_argument(
+        "--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; prefer an odd N"
+    )
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
+    secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
+    parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
+    parser.add_argument("--range", choices=RANGES, help="override the video's range")
+    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
+    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
+    parser.add_argument(
+        "--ndjson", action="store_true", help="a JSON object a line on standard output as frames finish"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+    parser.set_defaults(run=run)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options that choose and place the engine."""
+    parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
+    parser.add_argument("--device", default="cpu", help="cpu (default); never replaced silently")
+    parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
+
+
+def run(options: argparse.Namespace) -> int:
+    _check_outputs(options)
+    secret = read_secret(options.secret_file) if options.secret_file else None
+    started = time.monotonic()
+    logs: list[InputLog] = []
+    with (
+        progress_bar(options.quiet) as bar,
+        Certifier(
+            options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
+            samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
+            threads=options.threads, progress=bar.drawn,
+        ) as certifier,
+    ):  # fmt: skip
+        for path in options.inputs:
+            with Input(path, subsample=options.subsample, matrix=options.matrix, range=options.range) as source:
+                logs.append(_certify(certifier, source, bar, len(logs), sum(len(log.frames) for log in logs), options))
+    log = build_log(logs, time.monotonic() - started)
+    outputs = {options.json: to_json(log), options.csv: to_csv(log)}
+    outputs.pop(None, None)
+    for name, text in outputs.items():
+        if name == "-":
+            sys.stdout.write(text)
+        else:
+            write_whole(Path(name), text)
+    if not options.quiet and not options.ndjson and "-" not in outputs:
+        print(_table(logs))
+    certificates = [certificate for one in logs for _, certificate in one.frames]
+    print(final_line(certificates), file=sys.stderr)
+    return 0
+
+
+def _certify(
+    certifier: Certifier, source: Input, bar: Bar, index: int, before: int, options: argparse.Namespace
+) -> InputLog:
+    jointly = source.count
+    if reason := certifier.plan(alpha=certifier.alpha / jointly).reason:
+        share = f"; alpha {certifier.alpha:g} is shared by {jointly} frames" if jointly > 1 else ""
+        raise ParameterError(f"{source.path}: {reason}{share}")
+    log = InputLog(str(source.path), source.subsample, certifier.alpha)
+    bar.begin(source.path.name, jointly, certifier.samples)
+    numbers: list[int] = []
+
+    def frames() -> Iterator[Picture]:
+        for number, frame in source:
+            numbers.append(number)
+            yield frame
+
+    for certificate in certifier.stream(frames(), jointly=jointly):
+        log.frames.append((numbers[-1], certificate))
+        if options.ndjson:
+            entry = frame_entry(before + len(numbers) - 1, index, numbers[-1], certificate)
+            print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
+    if options.ndjson:
+        pooled = pooled_metrics([certificate for _, certificate in log.frames])
+        print(json.dumps({"type": "input", "path": log.path, "pooled_metrics": pooled}, allow_nan=False), flush=True)
+    return log
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse outputs that cannot be written before any time is spent."""
+    files = [name for name in (options.json, options.csv) if name]
+    if len(files) != len(set(files)) or ("-" in files and options.ndjson):
+        raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
+    for name in files:
+        if name != "-" and not Path(name).resolve().parent.is_dir():
+            raise ParameterError(f"{name}: its folder does not exist")
+
+
+def _interval(lower: float, upper: float) -> str:
+    return f"[{lower:.6g}, {upper:.6g}]"
+
+
+def _table(logs: list[InputLog]) -> str:
+    """A line a file: its score or mean score, the interval and what it means."""
+    lines = []
+    for log in logs:
+        certificates = [certificate for _, certificate in log.frames]
+        first, count = certificates[0], len(certificates)
+        lower = sum(c.lower for c in certificates) / count
+        upper = sum(c.upper for c in certificates) / count
+        score = sum(c.score for c in certificates) / count
+        what = "" if count == 1 else f"mean of {count} frames, "
+        lines.append(
+            f"{log.path}: {score:.4f} {_interval(lower, upper)}  ({what}ε={first.epsilon:g}, α={log.joint_alpha:g}, "
+            f"n={first.samples}, {first.scope})"
+        )
+    return "\n".join(lines)
+
+
+def final_line(certificates: list[Certificate]) -> str:
+    """``<model> score: 76.668905 [75.9, 77.4]``: the mean over all frames, for tools that read one line."""
+    count = len(certificates)
+    score = math.fsum(c.score for c in certificates) / count
+    lower, upper = (math.fsum(getattr(c, side) for c in certificates) / count for side in ("lower", "upper"))
+    return f"{certificates[0].provenance.model} score: {score:.6f} {_interval(lower, upper)}"
+
+
+class Bar:
+    """Progress in samples on standard error, only on a terminal and with tqdm installed."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+
+    def begin(self, name: str, frames: int, samples: int) -> None:
+        """Start the bar of one file."""
+        self.close()
+        if self._shown:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=frames * samples, desc=name, unit="sample", leave=False)
+
+    def drawn(self, count: int) -> None:
+        """``count`` more samples are done."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Bar]:
+    """A bar that is cleared whatever happens."""
+    bar = Bar(not quiet and sys.stderr.isatty() and _has_tqdm())
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def _has_tqdm() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("tqdm") is not None

@@ -1,0 +1,58 @@
+"""``plan``: what an ε and an α take, before any frame is scored."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ..bundle import open_bundle
+from ..plan import plan
+from ..ranks import SCOPES, check_parameters
+
+_EXAMPLES = """examples:
+  python -m runtime plan --epsilon 0.1
+  python -m runtime plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300"""
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "plan",
+        help="how many samples an epsilon and an alpha need, and which ranks bound the score",
+        description="How many samples an epsilon and an alpha need, and which ranks bound the score.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", help="bundle whose sigma, downscale and defaults to use")
+    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
+    parser.add_argument("--alpha", type=float, help="error of all the frames together")
+    parser.add_argument("--samples", type=int, help="noisy copies a frame")
+    parser.add_argument("--scope", choices=SCOPES, default="smoothed", help="what the interval covers")
+    parser.add_argument("--frames", type=int, default=1, help="frames claimed jointly; default 1")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    manifest = open_bundle(options.model).manifest
+    defaults, contract = manifest.defaults, manifest.input
+    alpha = defaults.alpha if options.alpha is None else options.alpha
+    check_parameters(options.frames, 0.0, alpha)
+    made = plan(
+        defaults.epsilon if options.epsilon is None else options.epsilon,
+        alpha / options.frames,
+        sigma=contract.sigma,
+        downscale=contract.downscale,
+        samples=defaults.samples if options.samples is None else options.samples,
+        scope=options.scope,
+    )
+    figures = {"model": manifest.name, "frames": options.frames, **asdict(made)}
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        for name, value in figures.items():
+            print(f"{name:15} {'none' if value is None else value}")
+        if made.reason:
+            print(made.reason)
+    return 0

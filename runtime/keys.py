@@ -1,0 +1,108 @@
+"""The noise key of a frame: what an attacker cannot predict and an auditor can replay.
+
+    key = HMAC-SHA256(secret, domain ‖ frame ‖ model digest ‖ σ ‖ n) truncated to 128 bits
+
+Every field is preceded by its length, so that no two different inputs give the same message. Without the
+secret the key of a frame is unpredictable, so an attacker cannot fit a frame to its noise; with it, the
+same frame, model, σ and n give the same noise again. The record carries SHA-256(secret), never the secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError
+from .noise import KEY_BYTES
+
+LEAST_SECRET = 16
+"""Bytes: a shorter secret could be found from its published SHA-256 by trying."""
+
+_DOMAIN = b"stochastic-biqa noise 1"
+
+
+@dataclass(frozen=True)
+class NoiseSource:
+    """A secret, or a public seed for tests. The secret is kept out of ``repr``."""
+
+    secret: bytes
+    public_seed: int | None = None
+
+    def __repr__(self) -> str:
+        return f"NoiseSource({self.kind})"
+
+    @property
+    def kind(self) -> str:
+        """ "secret" or "public seed", as the record says."""
+        return "secret" if self.public_seed is None else "public seed"
+
+    @property
+    def commitment(self) -> str | None:
+        """SHA-256 (hex) of the secret; None for a public seed."""
+        return hashlib.sha256(self.secret).hexdigest() if self.public_seed is None else None
+
+    def key(self, frame: NDArray[np.unsignedinteger], bit_depth: int, digest: str, sigma: float, samples: int) -> bytes:
+        """The 16-byte noise key of an RGB frame. Its bytes are taken little-endian, row by row."""
+        fields = (
+            _DOMAIN,
+            struct.pack("<QQQ", frame.shape[0], frame.shape[1], bit_depth),
+            bytes.fromhex(digest),
+            struct.pack("<dQ", sigma, samples),
+        )
+        mac = hmac.new(self.secret, digestmod=hashlib.sha256)
+        for part in (*fields, frame_bytes(frame)):
+            mac.update(struct.pack("<Q", len(part)))
+            mac.update(part)
+        return mac.digest()[:KEY_BYTES]
+
+
+def frame_bytes(frame: NDArray[np.unsignedinteger]) -> memoryview:
+    """The code values of a frame as little-endian bytes, row by row."""
+    little = np.ascontiguousarray(frame, frame.dtype.newbyteorder("<"))
+    return memoryview(little).cast("B")
+
+
+def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:
+    """SHA-256 (hex) of a frame's code values."""
+    return hashlib.sha256(frame_bytes(frame)).hexdigest()
+
+
+@cache
+def _process_secret() -> bytes:
+    return os.urandom(32)
+
+
+def noise_source(secret: bytes | None = None, public_seed: int | None = None) -> NoiseSource:
+    """The source for a given secret, a public seed, or (default) a secret drawn once a process.
+
+    Raises ParameterError for both at once, or for a secret shorter than 16 bytes.
+    """
+    if public_seed is not None:
+        if secret is not None:
+            raise ParameterError("give a secret or a public seed, not both")
+        return NoiseSource(b"public seed " + str(int(public_seed)).encode(), int(public_seed))
+    if secret is None:
+        return NoiseSource(_process_secret())
+    if not isinstance(secret, (bytes, bytearray)) or len(secret) < LEAST_SECRET:
+        raise ParameterError(
+            f"a secret is at least {LEAST_SECRET} random bytes, e.g. os.urandom(32), or a file made by "
+            "`head -c 32 /dev/urandom > secret`"
+        )
+    return NoiseSource(bytes(secret))
+
+
+def read_secret(path: Path) -> bytes:
+    """The bytes of a secret file. Raises ParameterError if it is missing or too short."""
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        raise ParameterError(f"the secret file {path} cannot be read: {error.strerror}") from None
+    return noise_source(secret).secret

@@ -1,0 +1,162 @@
+"""Certificates → the log that video tools already parse, and back.
+
+JSON in libvmaf's shape: ``version, fps, frames[{frameNum, metrics{…}}], pooled_metrics{name: {min, max, mean,
+harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cert_lo`` and
+``<model>_cert_hi``. Infinite bounds are null beside ``"abstained": true``. On top of that shape:
+
+- ``inputs``: one object a file, with its name, its own pooled metrics and ``certificate``, the part of the
+  record that all its frames share;
+- ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
+  record that is the frame's own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .certificate import Certificate
+from .errors import RecordError
+from .pooling import pool
+from .version import __version__
+
+FRAME_FIELDS = ("score", "lower", "upper", "abstained", "failed_samples", "scores_sha256", "frame_sha256", "reason")
+"""The keys of a record that differ from frame to frame of one file."""
+
+
+@dataclass
+class InputLog:
+    """What was certified of one file: (frame number, certificate) in order."""
+
+    path: str
+    subsample: int
+    joint_alpha: float
+    frames: list[tuple[int, Certificate]] = field(default_factory=list)
+
+
+def metrics(certificate: Certificate) -> dict[str, float | None]:
+    """The three values of a frame under the field's metric keys."""
+    name, record = certificate.provenance.model, certificate.to_dict()
+    return {name: record["score"], f"{name}_cert_lo": record["lower"], f"{name}_cert_hi": record["upper"]}
+
+
+def pooled_metrics(certificates: Sequence[Certificate]) -> dict[str, dict[str, float | None]]:
+    """min, max, mean and harmonic mean of the score and of each bound; null where a bound is infinite."""
+    name = certificates[0].provenance.model
+    columns = {
+        name: [c.score for c in certificates],
+        f"{name}_cert_lo": [c.lower for c in certificates],
+        f"{name}_cert_hi": [c.upper for c in certificates],
+    }
+    return {
+        key: {statistic: _finite(value) for statistic, value in pool(values).items()} for key, values in columns.items()
+    }
+
+
+def frame_entry(number: int, input_index: int, frame: int, certificate: Certificate) -> dict[str, Any]:
+    """One element of ``frames``."""
+    record = certificate.to_dict()
+    return {
+        "frameNum": number,
+        "metrics": metrics(certificate),
+        "abstained": certificate.abstained,
+        "input": input_index,
+        "frame": frame,
+        "certificate": {key: record[key] for key in FRAME_FIELDS if key in record},
+    }
+
+
+def input_entry(log: InputLog) -> dict[str, Any]:
+    """One element of ``inputs``."""
+    certificates = [certificate for _, certificate in log.frames]
+    shared = {key: value for key, value in certificates[0].to_dict().items() if key not in FRAME_FIELDS}
+    return {
+        "path": log.path,
+        "subsample": log.subsample,
+        "joint_alpha": log.joint_alpha,
+        "pooled_metrics": pooled_metrics(certificates),
+        "certificate": shared,
+    }
+
+
+def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
+    """The whole log. ``seconds``: time taken, for libvmaf's ``fps``."""
+    entries = []
+    for index, log in enumerate(inputs):
+        entries += [frame_entry(len(entries) + i, index, frame, c) for i, (frame, c) in enumerate(log.frames)]
+    certificates = [certificate for log in inputs for _, certificate in log.frames]
+    return {
+        "version": __version__,
+        "fps": round(len(certificates) / seconds, 3) if seconds > 0 else 0.0,
+        "inputs": [input_entry(log) for log in inputs],
+        "frames": entries,
+        "pooled_metrics": pooled_metrics(certificates),
+        "aggregate_metrics": {},
+    }
+
+
+def to_json(log: Mapping[str, Any]) -> str:
+    """The log as text; NaN and infinity never get in."""
+    return json.dumps(log, indent=2, allow_nan=False) + "\n"
+
+
+def to_csv(log: Mapping[str, Any]) -> str:
+    """A row a frame: Frame, the three metrics, abstained, input."""
+    names = list(log["frames"][0]["metrics"])
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["Frame", *names, "abstained", "input"])
+    for entry in log["frames"]:
+        values = ["" if entry["metrics"][n] is None else repr(entry["metrics"][n]) for n in names]
+        rows.writerow([entry["frameNum"], *values, int(entry["abstained"]), log["inputs"][entry["input"]]["path"]])
+    return text.getvalue()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def read_log(path: Path) -> dict[str, Any]:
+    """A log written by :func:`to_json`. Raises RecordError for anything else."""
+    try:
+        log = json.loads(path.read_text(encoding="utf-8"))
+        for entry in log["inputs"]:
+            entry["path"], entry["subsample"], entry["joint_alpha"], entry["certificate"]["model_sha256"]
+        for entry in log["frames"]:
+            entry["input"], entry["frame"], entry["certificate"]["scores_sha256"]
+    except OSError as error:
+        raise RecordError(f"the record {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise RecordError(f"{path} is not a log of `python -m runtime certify --json`") from None
+    if not isinstance(log, dict):
+        raise RecordError(f"{path} is not a log of `python -m runtime certify --json`")
+    return log
+
+
+def records_of_input(log: Mapping[str, Any], index: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(frame number in the file, whole record) of one input's frames."""
+    shared = log["inputs"][index]["certificate"]
+    for entry in log["frames"]:
+        if entry["input"] == index:
+            yield entry["frame"], {**shared, **entry["certificate"]}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,239 @@
+"""Key, sample index → integer Gaussian noise, the same bits on every machine.
+
+**Law.** K = round(σZ) with Z ~ N(0, 1) and σ in lattice units, so P(K = k) = Φ((k+½)/σ) − Φ((k−½)/σ).
+For an integer lattice value v, round(v + σZ) = v + K: adding K is the Gaussian mechanism followed by a
+rounding, and a rounding is part of the certified function. Nothing is rounded in between, which is where
+floating-point noise breaks the theorem (Voráček & Hein, arXiv 2207.07209; Jin et al., arXiv 2205.10159).
+
+**Generator.** Philox4x64-10 (Salmon et al., SC'11), counter words (block, sample, stream, 0), the key two
+little-endian 64-bit words: the stream of ``numpy.random.Philox``, which is the reference. Its first block
+has counter word 1, hence the +1 below. The noise of value p (row-major in 3×h×w) of sample s uses
+
+- stream 0: 16 bits, lane p mod 16 of block 1 + ⌊p/16⌋, pick one of 65,536 *cells*;
+- stream 1: 64 bits, word p mod 4 of block 1 + ⌊p/4⌋, only where the cell is a *residual* one.
+
+**Table.** Value k owns ⌊2¹⁶·P(K=k)⌋ whole cells. What the floors leave over, R cells, are residual: they
+share one law, P(K=k) − ⌊…⌋/2¹⁶ rescaled, drawn by inverting its distribution function at 64 bits. At
+σ = 0.12, k = 1, 8 bits that is one value in 500, at k = 2 one in 150. Whole cells are exact; the residual
+thresholds are rounded to 2⁻⁶⁴, so the total variation distance of one value from the ideal law is below
+
+    distance = (number of values)·2⁻⁶⁴·R/2¹⁶ + 2⁻⁷⁸           (≈ 10⁻¹⁸ at 8 bits)
+
+and that of a whole picture below (values in the picture)·distance. ``certifier.py`` adds it to the shift.
+
+The table is made in integer arithmetic alone, so it does not depend on anyone's ``erf``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.random import Philox
+from numpy.typing import NDArray
+
+from .errors import FrameError, ParameterError
+from .frames import EXACT_FLOAT32, Lattice, sigma_in_steps
+
+CELLS = 1 << 16
+KEY_BYTES = 16
+
+_FIXED = 128  # fractional bits of the fixed-point arithmetic below
+_ONE = 1 << _FIXED
+_REACH = 11  # no value is further than this many σ: e^(−c²/2) falls below 2⁻⁸⁰ at c = 10.54
+_DENSE = 0.05  # above this share of residual cells, drawing the whole of stream 1 beats random access
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseTable:
+    """The law of round(σZ) as cells and residual thresholds.
+
+    ``cells`` int32[65536]: value of each whole cell; entries from ``whole`` on are 0 and never used.
+    ``residual_values`` int32[m], ``residual_upper`` uint64[m−1]: value i is drawn when 64 random bits u
+    satisfy upper[i−1] ≤ u < upper[i]. ``distance``: bound on the total variation distance of one value.
+    """
+
+    cells: NDArray[np.int32]
+    whole: int
+    residual_values: NDArray[np.int32]
+    residual_upper: NDArray[np.uint64]
+    distance: float
+    cells_float32: NDArray[np.float32]
+
+    @property
+    def largest(self) -> int:
+        """The largest magnitude that can be drawn, in lattice units."""
+        return int(np.abs(self.residual_values).max())
+
+
+def _exp(x: int) -> int:
+    """exp(−x/2¹²⁸)·2¹²⁸ for 0 ≤ x, by its Taylor series."""
+    total, term, n = 0, _ONE, 0
+    while term:
+        total += term
+        n += 1
+        term = -((term * x) >> _FIXED) // n if term > 0 else ((-term * x) >> _FIXED) // n
+    return total
+
+
+def _weights(sigma: Fraction) -> list[int]:
+    """Fixed-point numbers proportional to P(K = k) for k = 0, 1, …, until they fall below 2⁻⁸⁰ of the first.
+
+    With h = 1/σ and c = kh, ∫ φ over [c − h/2, c + h/2] = h φ(c) Σ_{j even} T_j/(j+1), where
+    T_j = He_j(c)(h/2)ʲ/j! obeys T_{j+1} = (c T_j − (h/2) T_{j−1})·(h/2)/(j+1) (Hermite recurrence), and
+    φ((k+1)h) = φ(kh)·e^{−h²/2}·e^{−kh²}.
+    """
+    h = (_ONE * sigma.denominator) // sigma.numerator
+    half = h >> 1
+    square = (h * h) >> _FIXED
+    density, ratio, step = _ONE, _exp(square >> 1), _exp(square)
+    weights: list[int] = []
+    k = 0
+    while True:
+        c = k * h
+        total, previous, term, j = 0, 0, _ONE, 0
+        while j < 2 or abs(term) + abs(previous) > 1 << 16:
+            if j % 2 == 0:
+                total += term // (j + 1)
+            following = (c * term - half * previous) >> _FIXED
+            previous, term = term, ((following * half) >> _FIXED) // (j + 1)
+            j += 1
+        weights.append((density * total) >> _FIXED)
+        if weights[-1] < weights[0] >> 80:
+            return weights
+        density = (density * ratio) >> _FIXED
+        ratio = (ratio * step) >> _FIXED
+        k += 1
+
+
+@lru_cache(maxsize=8)
+def noise_table(sigma: Fraction) -> NoiseTable:
+    """The table for a standard deviation in lattice units (``frames.sigma_in_steps``).
+
+    Raises ParameterError below half a lattice unit, where rounding would leave hardly any noise.
+    """
+    if sigma < Fraction(1, 2):
+        raise ParameterError(f"sigma is {float(sigma):.3g} code values: it must be at least half of one")
+    one_sided = _weights(sigma)
+    top = len(one_sided) - 1
+    values = range(-top, top + 1)
+    weights = [one_sided[abs(k)] for k in values]
+    total = sum(weights)
+    counts = [CELLS * w // total for w in weights]
+    whole = sum(counts)
+    rest = CELLS - whole
+    upper, accumulated = [], 0
+    for weight, count in zip(weights, counts, strict=True):
+        accumulated += CELLS * weight - count * total  # over total: the residual mass in cells
+        upper.append((accumulated << 64) // (total * rest))
+    cells = np.zeros(CELLS, np.int32)
+    cells[:whole] = np.repeat(np.array(values, np.int32), counts)
+    return NoiseTable(
+        cells=cells,
+        whole=whole,
+        residual_values=np.array(values, np.int32),
+        residual_upper=np.array(upper[:-1], np.uint64),
+        distance=len(upper) * 2.0**-64 * rest / CELLS + 2.0**-78,
+        cells_float32=cells.astype(np.float32),
+    )
+
+
+def table_for(sigma: float, lattice: Lattice) -> NoiseTable:
+    """The table for σ on the engine's domain and this frame's lattice.
+
+    Raises FrameError where value plus noise would no longer be exact in float32, the engine's input type.
+    """
+    in_steps = sigma_in_steps(sigma, lattice.bit_depth, lattice.downscale)
+    if lattice.steps + _REACH * in_steps > EXACT_FLOAT32:
+        raise FrameError(
+            f"{lattice.bit_depth}-bit values on a {lattice.downscale}×{lattice.downscale} box leave float32's exact "
+            "integers: use a smaller downscale or bit depth"
+        )
+    return noise_table(in_steps)
+
+
+def _key_words(key: bytes) -> NDArray[np.uint64]:
+    if len(key) != KEY_BYTES:
+        raise ParameterError(f"a noise key is {KEY_BYTES} bytes, not {len(key)}")
+    return np.frombuffer(key, "<u8").astype(np.uint64)
+
+
+def _stream(words: NDArray[np.uint64], sample: int, stream: int, blocks: int) -> NDArray[np.uint64]:
+    """The first ``blocks`` Philox blocks of a sample's stream, uint64[4·blocks]."""
+    bits: NDArray[np.uint64] = Philox(key=words, counter=np.array([0, sample, stream, 0], np.uint64)).random_raw(
+        4 * blocks
+    )
+    return bits
+
+
+def philox4x64(
+    block: NDArray[np.uint64], sample: NDArray[np.uint64], stream: int, words: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], ...]:
+    """Philox4x64-10 at any counters (block, sample, stream, 0): four uint64 arrays of ``block``'s shape."""
+    low32, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+    def multiply(x: NDArray[np.uint64], m: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        # High and low words of the 128-bit product, from 32-bit halves, in as few temporaries as it takes.
+        m_high, m_low = np.uint64(m >> 32), np.uint64(m & 0xFFFFFFFF)
+        high, low = x >> shift, x & low32
+        middle = low * m_low
+        middle >>= shift
+        cross = high * m_low
+        middle += cross
+        low *= m_high
+        np.bitwise_and(middle, low32, out=cross)
+        low += cross
+        low >>= shift
+        high *= m_high
+        middle >>= shift
+        high += middle
+        high += low
+        return high, x * np.uint64(m)
+
+    x0, x1, x2, x3 = block, sample, np.full_like(block, stream), np.zeros_like(block)
+    k0, k1 = int(words[0]), int(words[1])
+    for _ in range(10):
+        high0, low0 = multiply(x0, 0xD2E7470EE14C6C93)
+        high1, low1 = multiply(x2, 0xCA5A826395121157)
+        high1 ^= x1
+        high1 ^= np.uint64(k0)
+        high0 ^= x3
+        high0 ^= np.uint64(k1)
+        x0, x1, x2, x3 = high1, low1, high0, low0
+        k0 = (k0 + 0x9E3779B97F4A7C15) % 2**64
+        k1 = (k1 + 0xBB67AE8584CAA73B) % 2**64
+    return x0, x1, x2, x3
+
+
+def draw(table: NoiseTable, key: bytes, start: int, out: NDArray[Any]) -> None:
+    """Fill ``out[i]`` with the integer noise of sample ``start + i``.
+
+    ``out``: int32 or float32, C-contiguous, count×(any shape); the values are integers in either type.
+    ``key``: 16 bytes. Raises ParameterError for another type or layout, so that nothing is rounded by mistake.
+    """
+    if out.dtype not in (np.int32, np.float32) or not out.flags.c_contiguous or out.ndim < 2:
+        raise ParameterError(
+            f"noise is drawn into a contiguous count×… int32 or float32 array, not {out.dtype}{out.shape}"
+        )
+    words = _key_words(key)
+    cells = table.cells_float32 if out.dtype == np.float32 else table.cells
+    rows = out.reshape(len(out), -1)
+    size = rows.shape[1]
+    residual = []
+    for row, sample in zip(rows, range(start, start + len(rows)), strict=True):
+        bits = _stream(words, sample, 0, -(-size // 16)).astype("<u8", copy=False).view("<u2")[:size]
+        np.take(cells, bits, out=row, mode="clip")
+        residual.append(np.flatnonzero(bits >= table.whole))
+    samples = np.repeat(np.arange(start, start + len(rows), dtype=np.uint64), [len(where) for where in residual])
+    where = np.concatenate(residual)
+    if len(where) > _DENSE * rows.size:
+        dense = [_stream(words, start + i, 1, -(-size // 4))[at] for i, at in enumerate(residual)]
+        refined = np.concatenate(dense)
+    else:
+        lanes = philox4x64((where >> 2).astype(np.uint64) + np.uint64(1), samples, 1, words)
+        refined = np.choose(where & 3, lanes)
+    values = table.residual_values[np.searchsorted(table.residual_upper, refined, side="right")]
+    rows[(samples - np.uint64(start)).astype(np.intp), where] = values

@@ -1,0 +1,38 @@
+"""Frames → one score a clip, with a certified interval.
+
+Mean, harmonic mean, minimum and maximum never fall when a frame's score rises, so if every frame's true
+score lies in its interval, the pooled one lies between the pooled lower and the pooled upper bounds. With
+the frames certified *jointly* (α/M each, ``Certifier.stream(jointly=M)``) that has probability ≥ 1−α.
+The names and the "+1" harmonic mean are libvmaf's: M / Σ 1/(x+1) − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ParameterError
+
+
+def _harmonic_mean(values: NDArray[np.float64]) -> float:
+    # Increasing in every value only while all are above −1; below, libvmaf's formula has no meaning.
+    return float(len(values) / np.sum(1 / (values + 1)) - 1) if values.min() > -1 else float("nan")
+
+
+POOLS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
+    "min": lambda values: float(values.min()),
+    "max": lambda values: float(values.max()),
+    "mean": lambda values: float(values.mean()),
+    "harmonic_mean": _harmonic_mean,
+}
+
+
+def pool(values: Sequence[float]) -> dict[str, float]:
+    """min, max, mean and harmonic mean of at least one value; infinities and NaN carry through."""
+    if not values:
+        raise ParameterError("there is no frame to pool")
+    array = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):
+        return {name: function(array) for name, function in POOLS.items()}

@@ -1,0 +1,109 @@
+"""ONNX Runtime as a sampler: the bundle's graph on the CPU.
+
+Lattice and noise are integers held in float32, added in the engine's own input buffer, which is allocated
+once a frame size; scaling and clamping are the graph's first nodes. Every call has the same batch shape: a
+remainder is padded with the noise of the next samples, whose scores are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import MODEL, Bundle
+from ..errors import BundleError, DependencyError, DeviceError, FrameError, ModelError
+from ..frames import Lattice
+from ..noise import draw, table_for
+
+BATCH = 4
+"""Pictures a call where the graph leaves it open: large enough to amortise the call, small enough for the cache."""
+
+
+class OnnxSampler:
+    """A session on ``model.onnx`` of a bundle. ``threads``: CPU threads of the engine, None for all cores."""
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
+        if device != "cpu":
+            raise DeviceError(f"device {device!r} is not available here: this version runs on device='cpu'")
+        try:
+            import onnxruntime
+        except ImportError:
+            raise DependencyError("ONNX Runtime is not installed: pip install 'stochastic-biqa[cpu]'") from None
+        contract = bundle.manifest.input
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.read(MODEL), options, providers=["CPUExecutionProvider"]
+            )
+        except BundleError:
+            raise
+        except Exception as error:  # ONNX Runtime has no common base for its errors
+            raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {MODEL}: {_first_line(error)}") from None
+        inputs = sorted(i.name for i in self._session.get_inputs())
+        if inputs != ["lattice", "unit"]:
+            raise BundleError(f"{bundle.path}: {MODEL} takes {inputs}, not lattice and unit: build the bundle again")
+        self.sigma = contract.sigma
+        self.downscale = contract.downscale
+        self.name = bundle.manifest.name
+        self.digest = bundle.digest
+        self._contract = contract
+        self._batch = contract.batch or BATCH
+        self._noisy = np.empty((0, 3, 0, 0), np.float32)
+        self.engine: Mapping[str, Any] = {
+            "device": "cpu",
+            "provider": self._session.get_providers()[0],
+            "precision": "fp32",
+            "version": f"onnxruntime {onnxruntime.__version__}",
+            "batch": self._batch,
+        }
+
+    def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
+        self._check_size(lattice)
+        table = table_for(self.sigma, lattice)
+        shape = (self._batch, *lattice.values.shape)
+        if self._noisy.shape != shape:
+            self._noisy = np.empty(shape, np.float32)
+        clean = lattice.values.astype(np.float32)
+        unit = np.array([1 / lattice.steps], np.float32)
+        scores = np.empty(count, np.float32)
+        for done in range(0, count, self._batch):
+            draw(table, key, start + done, self._noisy)
+            self._noisy += clean
+            try:
+                (values,) = self._session.run(None, {"lattice": self._noisy, "unit": unit})
+            except Exception as error:  # ONNX Runtime has no common base for its errors
+                raise ModelError(
+                    f"{self.name} failed on a {lattice.width}×{lattice.height} input: {_first_line(error)}"
+                ) from None
+            if values.shape != (self._batch,):
+                raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {self._batch}")
+            scores[done : done + self._batch] = values[: count - done]
+        return scores
+
+    def _check_size(self, lattice: Lattice) -> None:
+        contract, k = self._contract, self.downscale
+        if lattice.height < contract.minimum_height or lattice.width < contract.minimum_width:
+            raise FrameError(
+                f"{self.name} needs frames of at least {contract.minimum_width * k}×{contract.minimum_height * k}, "
+                f"this one fills {lattice.width * k}×{lattice.height * k}"
+            )
+        fixed = (contract.height or lattice.height, contract.width or lattice.width)
+        if fixed != (lattice.height, lattice.width):
+            raise FrameError(
+                f"{self.name} was exported for frames of {fixed[1] * k}×{fixed[0] * k} only, this one fills "
+                f"{lattice.width * k}×{lattice.height * k}: resize it, or export without --size"
+            )
+
+    def close(self) -> None:
+        """Drop the session and the buffer."""
+        del self._session
+        self._noisy = np.empty((0, 3, 0, 0), np.float32)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

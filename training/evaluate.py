@@ -1,0 +1,105 @@
+"""Correlation with opinion scores of the bare metric, and of its median over noise without and with the denoiser.
+
+- none: M(x), the undefended metric;
+- MS: median of M(clamp(x + σg)), median smoothing alone;
+- DMS: median of M(clamp(D(clamp(x + σg)))), the function that ships.
+
+The noise is the runtime's integer noise. SROCC and PLCC are given pooled and for each subset of the table,
+because subsets that differ in mean score flatter a pooled correlation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import nn
+from tqdm import tqdm
+
+from runtime.frames import Lattice, lattice
+from runtime.noise import draw, table_for
+
+from .correlation import plcc, srocc
+from .data import Photograph, read_rgb, read_scores
+from .networks.mobilenet import mobilenet_v1_050
+from .networks.unet import unet_16
+
+WEIGHTS = Path(__file__).parent / "weights"
+_BATCH = 8
+
+
+def noisy_copies(picture: Lattice, sigma: float, samples: int, seed: int) -> torch.Tensor:
+    """``samples`` clamped noisy copies, float32 N×3×h×w in [0, 1]."""
+    noise = np.empty((samples, *picture.values.shape), np.float32)
+    draw(table_for(sigma, picture), seed.to_bytes(16, "little"), 0, noise)
+    noise += picture.values
+    return torch.from_numpy(noise / np.float32(picture.steps)).clamp(0, 1)
+
+
+def median_scores(
+    metric: nn.Module, denoiser: nn.Module, picture: Lattice, sigma: float, samples: int, seed: int
+) -> NDArray[np.float64]:
+    """Scores of one picture under none, MS and DMS."""
+    clean = torch.from_numpy(picture.values[None].astype(np.float32) / picture.steps)
+    copies = noisy_copies(picture, sigma, samples, seed).split(_BATCH)
+    smoothed = torch.cat([metric(copy) for copy in copies]).median()
+    denoised = torch.cat([metric(denoiser(copy).clamp(0, 1)) for copy in copies]).median()
+    return np.array([metric(clean).item(), smoothed.item(), denoised.item()])
+
+
+def correlations(
+    scores: NDArray[np.float64], photographs: Sequence[Photograph]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """{subset: {none, MS, DMS: {srocc, plcc, pictures}}}; ``pooled`` is all of them."""
+    subsets = {"pooled": np.ones(len(photographs), bool)}
+    for name in sorted({p.subset for p in photographs}):
+        subsets[name] = np.array([p.subset == name for p in photographs])
+    mos = np.array([p.mos for p in photographs])
+    return {
+        subset: {
+            defence: {
+                "srocc": round(srocc(scores[chosen, column], mos[chosen]), 4),
+                "plcc": round(plcc(scores[chosen, column], mos[chosen]), 4),
+                "pictures": int(chosen.sum()),
+            }
+            for column, defence in enumerate(("none", "MS", "DMS"))
+        }
+        for subset, chosen in subsets.items()
+    }
+
+
+def evaluate(table: Path, folder: Path, split: str, samples: int, limit: int | None, output: Path | None) -> None:
+    """Print, and optionally write, the correlations of the committed weights on one split."""
+    photographs = [p for p in read_scores(table, folder) if p.split == split][:limit]
+    if len(photographs) < 3:
+        raise ValueError(f"{table} has {len(photographs)} pictures of split {split!r}: a correlation needs 3")
+    config = json.loads((WEIGHTS / "denoiser.json").read_text())["config"]
+    metric, denoiser = mobilenet_v1_050(), unet_16()
+    metric.load_state_dict(load_file(WEIGHTS / "metric.safetensors"))
+    denoiser.load_state_dict(load_file(WEIGHTS / "denoiser.safetensors"))
+    metric.eval()
+    denoiser.eval()
+    rows = []
+    with torch.inference_mode():
+        for seed, photograph in enumerate(tqdm(photographs, "scoring", disable=None)):
+            picture = lattice(read_rgb(photograph.path), downscale=config["downscale"])
+            rows.append(median_scores(metric, denoiser, picture, config["sigma"], samples, seed))
+    scores = np.array(rows)
+    figures = {
+        "split": split,
+        "samples": samples,
+        "sigma": config["sigma"],
+        "correlation": correlations(scores, photographs),
+    }
+    for subset, row in figures["correlation"].items():
+        for defence, values in row.items():
+            print(
+                f"{subset:8} {defence:5} SROCC {values['srocc']:.4f}  PLCC {values['plcc']:.4f}  n={values['pictures']}"
+            )
+    if output:
+        output.write_text(json.dumps(figures, indent=2) + "\n")

@@ -1,0 +1,133 @@
+"""Train the metric: ridge head on frozen features, then everything fine-tuned.
+
+Loss of a batch, with p = score/100 and m = opinion score: 10·mean (p − m)² + (1 − Pearson(p, m)).
+A tenth of the training photographs is held back to watch the run; ``val`` is never read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .correlation import plcc, srocc
+from .data import read_domain, read_scores
+from .loop import batch_indices, generator_for, save_config, save_weights, train
+from .networks.mobilenet import MobileNetQuality
+
+
+@dataclass(frozen=True)
+class MetricConfig:
+    """Everything that decides the weights."""
+
+    width: float = 0.5
+    downscale: int = 2
+    steps: int = 3600
+    batch: int = 16
+    crop: int = 224
+    backbone_rate: float = 2e-4
+    head_rate: float = 2e-4
+    weight_decay: float = 1e-4
+    dropout: float = 0.1
+    decay: float = 0.998
+    ridge: float = 300.0
+    seed: int = 1
+    held_back: float = 0.08
+
+
+def predict(network: nn.Module, domain: np.ndarray, steps: int, batch: int = 16) -> np.ndarray:
+    """Scores of uint16 N×3×h×w lattice values; ``steps`` lattice units make 1.0."""
+    network.eval()
+    scores = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(domain), batch), "scoring", disable=None):
+            scores.append(network(torch.from_numpy(domain[start : start + batch].astype(np.float32) / steps)))
+    return torch.cat(scores).numpy()
+
+
+def fit_ridge_head(network: MobileNetQuality, domain: np.ndarray, mos: np.ndarray, steps: int, ridge: float) -> None:
+    """Set the feature normalisation and the head to the ridge solution for logit(mos)."""
+    collected = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(domain), 16), "ridge head", disable=None):
+            collected.append(network.features(torch.from_numpy(domain[start : start + 16].astype(np.float32) / steps)))
+    features = torch.cat(collected).double()
+    target = torch.logit(torch.from_numpy(mos).double().clamp(0.03, 0.97))
+    mean, std = features.mean(0), features.std(0)
+    scale = 1 / (std + 1e-3)
+    normal = (features - mean) * scale
+    gram = normal.T @ normal + ridge * torch.eye(normal.shape[1], dtype=torch.float64)
+    solution = torch.linalg.solve(gram, normal.T @ (target - target.mean()))
+    with torch.no_grad():
+        network.feature_mean.copy_(mean)
+        network.feature_scale.copy_(scale)
+        network.head.weight.copy_(solution[None])
+        network.head.bias.copy_(target.mean()[None])
+
+
+def batch_loss(scores: Tensor, mos: Tensor) -> Tensor:
+    """10·MSE + 1 − Pearson, on scores/100."""
+    predicted = scores / 100
+    centred, truth = predicted - predicted.mean(), mos - mos.mean()
+    pearson = (centred * truth).sum() / (centred.norm() * truth.norm() + 1e-6)
+    return 10 * (predicted - mos).square().mean() + 1 - pearson
+
+
+def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path, out: Path) -> None:
+    """Train on the ``train`` rows of the table; write ``metric.safetensors`` and ``metric.json`` into ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    photographs = [p for p in read_scores(table, folder) if p.split == "train"]
+    order = np.random.default_rng(config.seed).permutation(len(photographs))
+    domain = read_domain(photographs, config.downscale)
+    mos = np.array([p.mos for p in photographs], np.float32)
+    lattice_steps = 255 * config.downscale**2
+    watch, learn = np.split(order, [round(config.held_back * len(order))])
+
+    network = MobileNetQuality(config.width)
+    network.load_backbone(backbone)
+    if not (out / "metric.checkpoint").exists():
+        fit_ridge_head(network, domain[learn], mos[learn], lattice_steps, config.ridge)
+        start = predict(network, domain[watch], lattice_steps)
+        print(
+            f"ridge head, held back: SROCC {srocc(start, mos[watch]):.4f} PLCC {plcc(start, mos[watch]):.4f}",
+            flush=True,
+        )
+    network.to(memory_format=torch.channels_last)
+    head = list(network.head.parameters())
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(network.convolutions.parameters()), "lr": config.backbone_rate},
+            {"params": head, "lr": config.head_rate},
+        ],
+        weight_decay=config.weight_decay,
+    )
+
+    def loss_of_step(step: int) -> Tensor:
+        network.train()
+        chosen = learn[batch_indices(config.seed, step, config.batch, len(learn)).numpy()]
+        generator = generator_for(config.seed, step)
+        size = domain.shape[2]
+        top, left = torch.randint(0, size - config.crop + 1, (2,), generator=generator).tolist()
+        crop = domain[chosen, :, top : top + config.crop, left : left + config.crop]
+        image = torch.from_numpy(crop.astype(np.float32) / lattice_steps)
+        flip = torch.rand(len(chosen), generator=generator) < 0.5
+        image[flip] = image[flip].flip(3)
+        features = network.features(image.to(memory_format=torch.channels_last))
+        kept = torch.rand(features.shape, generator=generator) >= config.dropout
+        scores = 100 * torch.sigmoid(network.head(features * kept / (1 - config.dropout)).squeeze(1))
+        return batch_loss(scores, torch.from_numpy(mos[chosen]))
+
+    average = train(
+        network, optimizer, loss_of_step, steps=config.steps, warmup=200, decay=config.decay,
+        checkpoint=out / "metric.checkpoint", fingerprint=f"metric {config}",
+    )  # fmt: skip
+    scores = predict(average, domain[watch], lattice_steps)
+    held_back = {"srocc": round(srocc(scores, mos[watch]), 4), "plcc": round(plcc(scores, mos[watch]), 4)}
+    print("held back:", held_back, flush=True)
+    save_weights(average, out / "metric.safetensors")
+    save_config(out / "metric.json", config, held_back=held_back, photographs=len(learn))
