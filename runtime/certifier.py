@@ -219,7 +219,7 @@ class Certifier:
 
 
 def _as_sampler(sampler: Sampler | ScoreFunction, sigma: float | None, downscale: int | None) -> Sampler:
-    if hasattr(sampler, "scores"):
+    if isinstance(sampler, Sampler):
         if sigma is not None or downscale is not None:
             raise ParameterError("a sampler has its own sigma and downscale: give them only with a plain function")
         return sampler

@@ -55,7 +55,7 @@ class Lattice:
 
 def steps(bit_depth: int, downscale: int) -> int:
     """Lattice units between 0.0 and 1.0, (2ᵇ−1)k²."""
-    return (2**bit_depth - 1) * downscale**2
+    return ((1 << bit_depth) - 1) * downscale * downscale
 
 
 def sigma_in_steps(sigma: float, bit_depth: int, downscale: int) -> Fraction:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import DependencyError, FrameError, VideoError
 
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "PPM")
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM")
 
 
 def _pillow() -> Any:
@@ -23,6 +23,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise DependencyError("Pillow is not installed: pip install 'stochastic-biqa[video]'") from None
+    Image.init()  # Image.open(formats=…) fails on a format whose module was not loaded yet
     return Image
 
 

@@ -67,7 +67,7 @@ class NoiseSource:
 def frame_bytes(frame: NDArray[np.unsignedinteger]) -> memoryview:
     """The code values of a frame as little-endian bytes, row by row."""
     little = np.ascontiguousarray(frame, frame.dtype.newbyteorder("<"))
-    return memoryview(little).cast("B")
+    return little.data.cast("B")
 
 
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:

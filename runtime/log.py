@@ -89,7 +89,7 @@ def input_entry(log: InputLog) -> dict[str, Any]:
 
 def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
     """The whole log. ``seconds``: time taken, for libvmaf's ``fps``."""
-    entries = []
+    entries: list[dict[str, Any]] = []
     for index, log in enumerate(inputs):
         entries += [frame_entry(len(entries) + i, index, frame, c) for i, (frame, c) in enumerate(log.frames)]
     certificates = [certificate for log in inputs for _, certificate in log.frames]

@@ -34,7 +34,7 @@ _HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """``kind``: planar (Y, U, V or G, B, R), semi (Y, UV) or packed (RGB). ``shift``: unused low bits."""
 
     kind: str
@@ -45,20 +45,20 @@ class _Layout:
     full: bool = False
 
 
-def _layouts() -> dict[str, _Layout]:
-    made = {"rgb24": _Layout("packed", "4:4:4", 8, rgb=True), "gbrp": _Layout("planar", "4:4:4", 8, rgb=True)}
+def _layouts() -> dict[str, Layout]:
+    made = {"rgb24": Layout("packed", "4:4:4", 8, rgb=True), "gbrp": Layout("planar", "4:4:4", 8, rgb=True)}
     for digits, subsampling in (("420", "4:2:0"), ("422", "4:2:2"), ("444", "4:4:4")):
-        made[f"yuv{digits}p"] = _Layout("planar", subsampling, 8)
-        made[f"yuvj{digits}p"] = _Layout("planar", subsampling, 8, full=True)
+        made[f"yuv{digits}p"] = Layout("planar", subsampling, 8)
+        made[f"yuvj{digits}p"] = Layout("planar", subsampling, 8, full=True)
         for depth in (9, 10, 12, 14, 16):
-            made[f"yuv{digits}p{depth}le"] = _Layout("planar", subsampling, depth)
+            made[f"yuv{digits}p{depth}le"] = Layout("planar", subsampling, depth)
     for depth in (9, 10, 12, 14, 16):
-        made[f"gbrp{depth}le"] = _Layout("planar", "4:4:4", depth, rgb=True)
+        made[f"gbrp{depth}le"] = Layout("planar", "4:4:4", depth, rgb=True)
     for name, subsampling in (("nv12", "4:2:0"), ("nv16", "4:2:2"), ("nv24", "4:4:4")):
-        made[name] = _Layout("semi", subsampling, 8)
+        made[name] = Layout("semi", subsampling, 8)
     for digit, subsampling in (("0", "4:2:0"), ("2", "4:2:2"), ("4", "4:4:4")):
         for depth in (10, 12, 16):
-            made[f"p{digit}{depth}le"] = _Layout("semi", subsampling, depth, shift=16 - depth)
+            made[f"p{digit}{depth}le"] = Layout("semi", subsampling, depth, shift=16 - depth)
     return made
 
 
@@ -127,9 +127,14 @@ class VideoReader:
         if self.path.stat().st_size == 0:
             raise VideoError(f"{self.path} is empty")
         try:
-            return self._av.open(str(self.path))
+            container = self._av.open(str(self.path))
         except self._av.FFmpegError as error:
             raise VideoError(f"{self.path} is not a picture or a video, or is damaged: {_said(error)}") from None
+        # FFmpeg takes a text for terminal art and believes a picture's file name; neither is a video.
+        if container.format.name in ("tty", "image2") or container.format.name.endswith("_pipe"):
+            container.close()
+            raise VideoError(f"{self.path} is not a picture or a video, or is damaged: its content is neither")
+        return container
 
     def _video_stream(self, container: Any) -> Any:
         cover = self._av.stream.Disposition.attached_pic
@@ -202,7 +207,7 @@ class VideoReader:
         try:
             for frame in self._container.decode(self._stream):
                 self._check(frame, index)
-                yield DecodedFrame(index, _planes(frame, LAYOUTS[self._format]), self.conversion)
+                yield DecodedFrame(index, planes_of(frame, LAYOUTS[self._format]), self.conversion)
                 index += 1
         except self._av.FFmpegError as error:
             raise VideoError(f"{self.path} is damaged at frame {index} of {self.frame_count}: {_said(error)}") from None
@@ -242,10 +247,10 @@ def open_video(path: Path, *, matrix: str | None = None, range: str | None = Non
     return VideoReader(Path(path), matrix=matrix, range=range)
 
 
-def _planes(frame: Any, layout: _Layout) -> tuple[NDArray[Any], ...]:
+def planes_of(frame: Any, layout: Layout) -> tuple[NDArray[Any], ...]:
     """Copies of a frame's planes, without the padding at the end of their rows."""
     kind = np.dtype(np.uint8 if layout.bit_depth == 8 else "<u2")
-    arrays = []
+    arrays: list[NDArray[Any]] = []
     for plane in frame.planes:
         samples = {"packed": 3, "semi": 1 if not arrays else 2, "planar": 1}[layout.kind]
         rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
@@ -255,7 +260,7 @@ def _planes(frame: Any, layout: _Layout) -> tuple[NDArray[Any], ...]:
         arrays = [packed[:, :, channel] for channel in (1, 2, 0)]
     elif layout.kind == "semi":
         arrays = [arrays[0], arrays[1][:, 0::2], arrays[1][:, 1::2]]
-    return tuple(array >> layout.shift for array in arrays) if layout.shift else tuple(arrays)
+    return tuple(np.right_shift(array, layout.shift) for array in arrays)
 
 
 def _said(error: Exception) -> str:

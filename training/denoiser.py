@@ -51,9 +51,9 @@ def train_denoiser(config: DenoiserConfig, table: Path, folder: Path, out: Path)
     watch, learn = np.split(order, [round(config.held_back * len(order))])
 
     network = UNet(config.width)
-    torch.nn.init.zeros_(network.last.weight)
-    torch.nn.init.zeros_(network.last.bias)
-    network.to(memory_format=torch.channels_last)
+    for parameter in network.last.parameters():  # start from the identity
+        torch.nn.init.zeros_(parameter)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
 
     def loss_of_step(step: int) -> Tensor:
@@ -68,7 +68,8 @@ def train_denoiser(config: DenoiserConfig, table: Path, folder: Path, out: Path)
             ]
         )
         clean = torch.from_numpy(crops.astype(np.float32) / lattice_steps).to(memory_format=torch.channels_last)
-        return (network(noisy(clean, config.sigma, generator)) - clean).square().mean()
+        denoised: Tensor = network(noisy(clean, config.sigma, generator))
+        return (denoised - clean).square().mean()
 
     average = train(
         network, optimizer, loss_of_step, steps=config.steps, warmup=100, decay=config.decay,

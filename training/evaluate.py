@@ -46,7 +46,7 @@ def median_scores(
 ) -> NDArray[np.float64]:
     """Scores of one picture under none, MS and DMS."""
     clean = torch.from_numpy(picture.values[None].astype(np.float32) / picture.steps)
-    copies = noisy_copies(picture, sigma, samples, seed).split(_BATCH)
+    copies = torch.split(noisy_copies(picture, sigma, samples, seed), _BATCH)
     smoothed = torch.cat([metric(copy) for copy in copies]).median()
     denoised = torch.cat([metric(denoiser(copy).clamp(0, 1)) for copy in copies]).median()
     return np.array([metric(clean).item(), smoothed.item(), denoised.item()])

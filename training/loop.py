@@ -87,7 +87,7 @@ def train(
             group["lr"] = rate * factor
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of_step(step)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         average_into(average, network, min(decay, (step + 1) / (step + 10)))

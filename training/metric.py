@@ -74,7 +74,8 @@ def batch_loss(scores: Tensor, mos: Tensor) -> Tensor:
     predicted = scores / 100
     centred, truth = predicted - predicted.mean(), mos - mos.mean()
     pearson = (centred * truth).sum() / (centred.norm() * truth.norm() + 1e-6)
-    return 10 * (predicted - mos).square().mean() + 1 - pearson
+    loss: Tensor = 10 * (predicted - mos).square().mean() + 1 - pearson
+    return loss
 
 
 def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path, out: Path) -> None:
@@ -97,7 +98,7 @@ def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path
             f"ridge head, held back: SROCC {srocc(start, mos[watch]):.4f} PLCC {plcc(start, mos[watch]):.4f}",
             flush=True,
         )
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = list(network.head.parameters())
     optimizer = torch.optim.AdamW(
         [

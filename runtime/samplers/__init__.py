@@ -6,7 +6,7 @@ Everything statistical is outside, shared by all samplers, and tested with the c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..frames import Lattice
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """``sigma``: noise level on the engine's domain. ``downscale``: k of the k×k box before it.
 

@@ -42,7 +42,8 @@ class CallableSampler:
         for done in range(0, count, self.batch):
             draw(table, key, start + done, noisy)
             noisy += clean
-            values = np.asarray(self.function(noisy / np.float32(lattice.steps)), np.float32)
+            images = (noisy / np.float32(lattice.steps)).astype(np.float32, copy=False)
+            values = np.asarray(self.function(images), np.float32)
             if values.shape != (self.batch,):
                 raise ModelError(
                     f"{self.name} returned shape {values.shape} for {self.batch} pictures, not ({self.batch},)"

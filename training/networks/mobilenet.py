@@ -28,6 +28,9 @@ _POOLED_AFTER = (2, 4, 6, 10, 14, 18, 22, 26)
 class MobileNetQuality(nn.Module):
     """MobileNetV1 with pooled statistics and a linear quality head."""
 
+    feature_mean: Tensor
+    feature_scale: Tensor
+
     def __init__(self, width: float) -> None:
         super().__init__()
         channels = int(32 * width)
@@ -38,6 +41,7 @@ class MobileNetQuality(nn.Module):
             convolutions.append(nn.Conv2d(channels, out, 1))
             channels = out
         self.convolutions = nn.ModuleList(convolutions)
+        self._ordered = tuple(convolutions)  # the same modules, with their type
         features = 2 * sum(convolutions[i].out_channels for i in _POOLED_AFTER)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_scale", torch.ones(features))
@@ -47,7 +51,7 @@ class MobileNetQuality(nn.Module):
         """N×3×H×W in [0, 1] → N×F pooled statistics, normalised."""
         maps = 2 * image - 1
         pooled = []
-        for index, convolution in enumerate(self.convolutions):
+        for index, convolution in enumerate(self._ordered):
             if convolution.kernel_size[0] == 3:
                 before = 0 if convolution.stride[0] == 2 else 1
                 maps = F.pad(maps, (before, 1, before, 1))
@@ -65,7 +69,7 @@ class MobileNetQuality(nn.Module):
     def load_backbone(self, archive: Path) -> None:
         """Take the 27 convolutions from an ``.npz`` with keys convNN.weight, .bias, .stride, .groups."""
         with np.load(archive) as arrays, torch.no_grad():
-            for index, convolution in enumerate(self.convolutions):
+            for index, convolution in enumerate(self._ordered):
                 weight = torch.from_numpy(arrays[f"conv{index:02d}.weight"])
                 if weight.shape != convolution.weight.shape:
                     raise ValueError(
@@ -73,6 +77,7 @@ class MobileNetQuality(nn.Module):
                         f"{tuple(convolution.weight.shape)}"
                     )
                 convolution.weight.copy_(weight)
+                assert convolution.bias is not None
                 convolution.bias.copy_(torch.from_numpy(arrays[f"conv{index:02d}.bias"]))
 
 

@@ -1,0 +1,107 @@
+"""The ONNX Runtime sampler against the same function in NumPy, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import photograph
+from numpy.typing import NDArray
+from tiny import tiny_bundle
+
+from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError
+from runtime.frames import lattice
+from runtime.samplers.callable import CallableSampler
+from runtime.samplers.onnx import OnnxSampler
+
+FRAME = photograph()[:50, :70]
+KEY = bytes(16)
+
+
+def clamped_mean(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return 100 * np.clip(images, 0, 1).reshape(len(images), -1).mean(1)
+
+
+def test_equals_the_function_it_holds(tmp_path: Path) -> None:
+    values = lattice(FRAME, downscale=2)
+    ours = OnnxSampler(tiny_bundle(tmp_path / "b")).scores(values, KEY, 3, 11)
+    expected = CallableSampler(clamped_mean, 0.12, downscale=2).scores(values, KEY, 3, 11)
+    assert ours == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_remainders_and_batches_change_nothing(tmp_path: Path, batch: int) -> None:
+    values = lattice(FRAME, downscale=2)
+    whole = OnnxSampler(tiny_bundle(tmp_path / "a")).scores(values, KEY, 0, 13)
+    other = OnnxSampler(tiny_bundle(tmp_path / "b", batch=batch))
+    assert other.engine["batch"] == batch
+    # ONNX Runtime sums in another order for another batch: equal up to a float32 rounding or two.
+    assert other.scores(values, KEY, 0, 13) == pytest.approx(whole, rel=3e-7)
+    assert other.scores(values, KEY, 5, 4) == pytest.approx(whole[5:9], rel=3e-7)
+    assert np.array_equal(other.scores(values, KEY, 0, 13), other.scores(values, KEY, 0, 13))
+
+
+def test_frame_sizes_may_change(tmp_path: Path) -> None:
+    with Certifier(tiny_bundle(tmp_path / "b").path, public_seed=1) as certifier:
+        first = certifier.certify(FRAME)
+        certifier.certify(FRAME[:20, :40])
+        assert certifier.certify(FRAME).to_dict() == first.to_dict()
+
+
+def test_record_names_what_ran(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    record = Certifier(bundle.path, public_seed=1).certify(FRAME).to_dict()
+    assert record["engine"]["device"] == "cpu"
+    assert record["engine"]["provider"] == "CPUExecutionProvider"
+    assert record["engine"]["version"].startswith("onnxruntime ")
+    assert record["model_sha256"] == bundle.digest
+    assert (record["samples"], record["epsilon"], record["alpha"]) == (101, 0.1, 0.001)
+
+
+def test_zip_is_the_same_model(tmp_path: Path) -> None:
+    folder, packed = tiny_bundle(tmp_path / "b"), tiny_bundle(tmp_path / "b.zip")
+    made = [Certifier(bundle.path, public_seed=1).certify(FRAME).to_dict() for bundle in (folder, packed)]
+    assert made[0] == made[1]
+
+
+def test_refusals(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    certifier = Certifier(bundle.path)
+    with pytest.raises(FrameError, match="at least 16×16"):
+        certifier.certify(FRAME[:14])
+    with pytest.raises(DeviceError, match="cuda"):
+        Certifier(bundle.path, device="cuda")
+    with pytest.raises(FrameError, match="64×64 only"):
+        Certifier(tiny_bundle(tmp_path / "f", height=32, width=32).path).certify(FRAME)
+    with pytest.raises(ModelError, match="NaN"):
+        Certifier(tiny_bundle(tmp_path / "n", extra="nan").path).certify(FRAME)
+    with pytest.raises(ModelError, match="failed on a 35×25 input"):
+        Certifier(tiny_bundle(tmp_path / "s", extra="sixteen").path).certify(FRAME)
+    (bundle.path / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(BundleError, match="altered"):
+        Certifier(bundle.path)
+
+
+def test_not_a_network(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from runtime.bundle import file_entry, write_bundle
+
+    bundle = tiny_bundle(tmp_path / "b")
+    manifest = replace(bundle.manifest, files={"model.onnx": file_entry(b"no graph")})
+    write_bundle(tmp_path / "b", manifest, {"model.onnx": b"no graph"})
+    with pytest.raises(ModelError, match="cannot load"):
+        Certifier(tmp_path / "b")
+
+
+def test_resident_memory_is_flat(tmp_path: Path) -> None:
+    """Peak resident memory of the process from 2,000 to 6,000 samples: no n×frame buffer, which would be 90 MB."""
+    import resource
+
+    with Certifier(tiny_bundle(tmp_path / "b").path, samples=2000) as certifier:
+        certifier.certify(FRAME)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Certifier(tmp_path / "b", samples=6000) as certifier:
+        certifier.certify(FRAME)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
