@@ -1,8 +1,8 @@
 """Decoded planes → RGB: the one conversion of the project, in integers, the same bits on every machine.
 
 Decoders agree on planes and disagree on RGB, so every host hands over planes. With b bits, luma code Y and
-chroma codes U, V (offset o = 16·2ᵇ⁻⁸ and scales 219·2ᵇ⁻⁸, 224·2ᵇ⁻⁸ in limited range, 0 and 2ᵇ−1 in full; chroma is centred
-at 2ᵇ⁻¹), y = (Y − o)/scale, u and v likewise, and R, G, B in [0, 1] are
+chroma codes U, V (offset o = 16·2ᵇ⁻⁸ and scales 219·2ᵇ⁻⁸, 224·2ᵇ⁻⁸ in limited range, 0 and 2ᵇ−1 in full;
+chroma is centred at 2ᵇ⁻¹), y = (Y − o)/scale, u and v likewise, and R, G, B in [0, 1] are
 
     R = y + 2(1−Kr) v        B = y + 2(1−Kb) u        G = (y − Kr R − Kb B)/(1 − Kr − Kb)
 

@@ -26,8 +26,14 @@ def _logistic(s: NDArray[np.float64], b1: float, b2: float, b3: float, b4: float
 
 
 def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
-    """Pearson's correlation after the four-parameter logistic; plain Pearson where the fit does not converge."""
+    """Pearson's correlation after the four-parameter logistic.
+
+    Plain Pearson for fewer than five scores, which the logistic would fit whatever they are, and where the fit does
+    not converge.
+    """
     s, m = np.asarray(scores, float), np.asarray(mos, float)
+    if len(s) < 5:
+        return float(pearsonr(s, m).statistic)
     start = (float(m.max()), float(m.min()), float(s.mean()), float(s.std()) or 1.0)
     try:
         with warnings.catch_warnings():

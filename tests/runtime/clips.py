@@ -29,7 +29,7 @@ def write_clip(
     pts: list[int] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """A pan over the photograph. ``tags``: codec context attributes such as colorspace; ``pts``: frame times in 1/25 s."""
+    """A pan over the photograph. ``tags``: codec context attributes; ``pts``: frame times in 1/25 s."""
     picture = photograph()
     with av.open(path, "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(25), options=options or {})

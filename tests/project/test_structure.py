@@ -1,0 +1,101 @@
+"""The house: which package may import which, what an import costs, what ships, and that the pages hold together."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("bindings", "export", "runtime", "training")
+MAY_IMPORT = {
+    "runtime": set(),
+    "export": {"runtime"},
+    "training": {"runtime"},
+    "bindings": {"runtime"},
+    "benchmarks": {"runtime", "export", "training"},
+}
+"""``export`` reaches the networks of ``training`` by the spec strings of its catalogue alone."""
+
+HEAVY = ("torch", "onnx", "onnxruntime", "av", "PIL", "tensorrt", "pycuda", "tqdm")
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_arrows_go_one_way(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        own = _imports(path) & {*MAY_IMPORT, "tests", "examples"}
+        assert own - {package} <= MAY_IMPORT[package], path
+
+
+def test_runtime_never_names_torch() -> None:
+    for path in (ROOT / "runtime").rglob("*.py"):
+        assert not _imports(path) & {"torch", "onnx", "onnxscript", "skimage"}, path
+
+
+def test_import_runtime_is_light() -> None:
+    code = f"import sys, runtime; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_are_those_of_all() -> None:
+    import runtime
+
+    for name in runtime.__all__:
+        assert getattr(runtime, name) is not None
+    assert sorted(runtime.__all__, key=str.lower) == runtime.__all__
+
+
+def test_every_package_is_listed() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if "__pycache__" not in path.parts
+    }
+    assert found == listed
+
+
+@pytest.mark.long
+def test_wheel_holds_what_runs(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in PACKAGES:
+        assert f"{package}/py.typed" in names
+    for name in ("manifest.json", "model.onnx", "MODEL_CARD.md"):
+        assert f"runtime/models/default/{name}" in names
+    assert {f"training/weights/{n}.safetensors" for n in ("metric", "denoiser")} <= names
+    assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in names)
+
+
+def test_links_of_the_pages_resolve() -> None:
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+def test_shipped_weights_are_small() -> None:
+    weights = list((ROOT / "training" / "weights").glob("*.safetensors"))
+    assert {path.name for path in weights} == {"metric.safetensors", "denoiser.safetensors"}
+    assert sum(path.stat().st_size for path in weights) <= 6e6
