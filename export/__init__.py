@@ -1,0 +1,34 @@
+"""A PyTorch metric and denoiser → one checked ONNX graph → a bundle the runtime certifies with.
+
+    import export
+
+    bundle = export.build("metrics.py:sharpness", metric_weights=Path("sharpness.safetensors"), out="sharpness.zip")
+
+``python -m export build`` does the same. Importing this package loads torch, onnx and onnxruntime.
+"""
+
+from __future__ import annotations
+
+from .build import build
+from .describe import GraphSummary, describe, summarise
+from .fuse import Fused
+from .graph import export_graph
+from .load import Loaded, load_denoiser, load_metric
+from .parity import compare, onnx_scores, torch_scores
+from .verify import verify
+
+__all__ = [
+    "build",
+    "compare",
+    "describe",
+    "export_graph",
+    "Fused",
+    "GraphSummary",
+    "load_denoiser",
+    "load_metric",
+    "Loaded",
+    "onnx_scores",
+    "summarise",
+    "torch_scores",
+    "verify",
+]

@@ -1,0 +1,168 @@
+"""SPECs → a checked bundle, in one straight line.
+
+    load → contract → checks of the module → graph → checks of the graph → smallest input → parity → write
+
+Nothing is written before everything has passed, and then all of it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from runtime.bundle import MODEL, Bundle, Defaults, InputContract, Manifest, ScoreContract, file_entry, write_bundle
+from runtime.errors import ExportError
+from runtime.version import __version__
+
+from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC, MODEL_CARD
+from .checks import check_function
+from .describe import summarise
+from .fuse import Fused, check_contract
+from .graph import export_graph, trace_shape
+from .load import Loaded, load_denoiser, load_metric
+from .parity import Comparison, compare, onnx_scores, torch_scores, with_minimum
+from .pictures import PHOTOGRAPHS, noisy, unit
+
+Report = Callable[[str], None]
+
+SIGMA, DOWNSCALE = 0.12, 2
+DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
+NAME = "biqa"
+
+FP32 = "fp32"
+"""The variant's name in the manifest's parity table."""
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+def build(
+    metric: str | nn.Module = DEFAULT_METRIC,
+    denoiser: str | nn.Module = DEFAULT_DENOISER,
+    *,
+    out: Path | str,
+    metric_weights: Path | None = None,
+    denoiser_weights: Path | None = None,
+    metric_licence: str | None = None,
+    denoiser_licence: str | None = None,
+    metric_version: str | None = None,
+    denoiser_version: str | None = None,
+    sigma: float = SIGMA,
+    downscale: int = DOWNSCALE,
+    batch: int | None = None,
+    size: tuple[int, int] | None = None,
+    score_range: tuple[float, float] | None = None,
+    lower_is_better: bool | None = None,
+    name: str = NAME,
+    defaults: Defaults = DEFAULTS,
+    report: Report = silent,
+) -> Bundle:
+    """Export a metric behind a denoiser and write the bundle: a directory, or a file that ends in ``.zip``.
+
+    ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``sigma``: noise on the engine's input, pictures in
+    [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height, width of the engine's input):
+    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``report``
+    is called with a line before each stage and for each warning.
+    Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
+    """
+    height, width = size or (None, None)
+    contract = InputContract(sigma=sigma, downscale=downscale, height=height, width=width, batch=batch)
+    _check_options(contract, score_range, name, defaults)
+    report("loading the metric and the denoiser")
+    judge = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
+    cleaner = load_denoiser(denoiser, denoiser_weights, licence=denoiser_licence, version=denoiser_version)
+    if cleaner is not None and cleaner.sigma not in (None, sigma):
+        report(f"warning: {cleaner.part.name} was trained at sigma {cleaner.sigma:g}, not {sigma:g}: intervals widen")
+    fused = Fused(judge.module, cleaner.module if cleaner else None)
+
+    report("checking the PyTorch network: finite, deterministic, one picture at a time")
+    count, _, trace_height, trace_width = trace_shape(contract)
+    samples = noisy(PHOTOGRAPHS[0], contract, trace_height, trace_width, 0, count)
+    check_contract(fused, torch.from_numpy(samples), torch.from_numpy(unit(contract)))
+    reference = torch_scores(fused, contract)
+    check_function(reference, "the PyTorch network", contract, trace_height, trace_width)
+
+    report("exporting to ONNX")
+    data = export_graph(fused, contract)
+    graph = onnx_scores(data, contract)
+    summary = summarise(data)
+    report(f"the graph has {summary.nodes} nodes and {summary.parameters:,} parameters in {summary.bytes / 1e6:.2f} MB")
+    check_function(graph, "the graph", contract, trace_height, trace_width)
+
+    report("comparing the graph with PyTorch on noisy photographs")
+    contract = with_minimum(reference, graph, contract)
+    compared = compare(reference, graph, contract)
+    parity = compared.parity
+    report(
+        f"parity: score {parity.score_difference:.2g}, interval {parity.interval_difference:.2g}, both in score units"
+    )
+    if compared.lowest == compared.highest:
+        report(f"warning: every photograph scored {compared.lowest:g}: are the metric's weights loaded?")
+    score = _score(judge, score_range, lower_is_better, compared)
+
+    contents = {MODEL: data}
+    if (judge.shipped or (cleaner and cleaner.shipped)) and MODEL_CARD.is_file():
+        contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
+    manifest = Manifest(
+        name=name,
+        files={file: file_entry(content) for file, content in contents.items()},
+        input=contract,
+        score=score,
+        metric=judge.part,
+        denoiser=cleaner.part if cleaner else None,
+        defaults=defaults,
+        parity={FP32: parity},
+        made_with=made_with(),
+    )
+    bundle = write_bundle(Path(out), manifest, contents)
+    report(f"wrote {out}")
+    return bundle
+
+
+def made_with() -> dict[str, str]:
+    """Versions of what made the graph: the same from build to build in one environment."""
+    return {"stochastic-biqa": __version__, **{name: version(name) for name in ("onnx", "onnxscript", "torch")}}
+
+
+def _check_options(
+    contract: InputContract, score_range: tuple[float, float] | None, name: str, defaults: Defaults
+) -> None:
+    sizes = [n for n in (contract.batch, contract.height, contract.width) if n is not None]
+    faults = {
+        f"sigma {contract.sigma:g}: it lies in (0, 10]": 0 < contract.sigma <= 10,
+        f"downscale {contract.downscale}: it is a whole number from 1": contract.downscale >= 1,
+        "the batch and the size are whole numbers from 1": all(n >= 1 for n in sizes),
+        f"the name {name!r} is no identifier: it becomes a key such as {NAME}_cert_lo": name.isidentifier(),
+        "the score range goes from low to high": score_range is None or score_range[0] < score_range[1],
+        f"epsilon {defaults.epsilon:g}: it is above 0": defaults.epsilon > 0,
+        f"alpha {defaults.alpha:g}: it lies in (0, 1)": 0 < defaults.alpha < 1,
+        f"samples {defaults.samples}: it is at least 1": defaults.samples >= 1,
+    }
+    for fault, right in faults.items():
+        if not right:
+            raise ExportError(fault)
+
+
+def _score(
+    judge: Loaded, score_range: tuple[float, float] | None, lower_is_better: bool | None, compared: Comparison
+) -> ScoreContract:
+    """What is stated of the score, or known of the metric; checked against what was measured."""
+    known = judge.score or ScoreContract(None, None, higher_is_better=True)
+    if score_range is not None:
+        known = replace(known, minimum=float(score_range[0]), maximum=float(score_range[1]))
+    if lower_is_better is not None:
+        known = replace(known, higher_is_better=not lower_is_better)
+    low = -float("inf") if known.minimum is None else known.minimum
+    high = float("inf") if known.maximum is None else known.maximum
+    if not low <= compared.lowest <= compared.highest <= high:
+        raise ExportError(
+            f"noisy photographs scored {compared.lowest:g} … {compared.highest:g}, outside the stated range "
+            f"{low:g} … {high:g}: state the right one with --score-range LOW HIGH"
+        )
+    return known

@@ -1,0 +1,97 @@
+"""Bundle → what is in it: the manifest and the graph's size, parameters and operators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import onnx
+
+from runtime.bundle import MODEL, Bundle, InputContract, Parity, Part, ScoreContract
+
+
+@dataclass(frozen=True)
+class GraphSummary:
+    """An ONNX graph in numbers. ``parameters`` counts the values of all initializers."""
+
+    bytes: int
+    opset: int
+    nodes: int
+    parameters: int
+    operators: Mapping[str, int]
+
+
+def summarise(data: bytes) -> GraphSummary:
+    """Count a graph's nodes, parameters and operators, most frequent first."""
+    model = onnx.load_from_string(data)
+    operators = Counter(node.op_type for node in model.graph.node)
+    return GraphSummary(
+        bytes=len(data),
+        opset=next(o.version for o in model.opset_import if o.domain == ""),
+        nodes=len(model.graph.node),
+        parameters=sum(prod(tensor.dims) for tensor in model.graph.initializer),
+        operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Manifest, digest and graph as one JSON-ready tree. Raises BundleError where model.onnx was altered."""
+    graph = summarise(bundle.read(MODEL))
+    return {"digest": bundle.digest, "graph": asdict(graph), "manifest": asdict(bundle.manifest)}
+
+
+def table(bundle: Bundle) -> str:
+    """The same for a reader: one line a fact."""
+    manifest, graph = bundle.manifest, summarise(bundle.read(MODEL))
+    defaults = manifest.defaults
+    rows = [
+        ("name", f"{manifest.name}, schema {manifest.schema}, model {bundle.digest[:16]}"),
+        ("metric", _part(manifest.metric)),
+        ("denoiser", _part(manifest.denoiser) if manifest.denoiser else "none: median smoothing alone"),
+        ("score", _score(manifest.score)),
+        ("noise", f"sigma {manifest.input.sigma:g} on the engine's input, box downscale {manifest.input.downscale}"),
+        ("input", _input(manifest.input)),
+        (
+            "defaults",
+            f"epsilon {defaults.epsilon:g}, alpha {defaults.alpha:g}, samples {defaults.samples}",
+        ),
+        (
+            "graph",
+            f"{graph.bytes / 1e6:.2f} MB, opset {graph.opset}, {graph.parameters:,} parameters, {graph.nodes} nodes",
+        ),
+        ("operators", ", ".join(f"{name} {count}" for name, count in graph.operators.items())),
+    ]
+    rows += [(f"parity {name}", _parity(parity)) for name, parity in manifest.parity.items()]
+    rows += [
+        (f"file {name}", f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}") for name, entry in manifest.files.items()
+    ]
+    rows.append(("made with", ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _parity(parity: Parity) -> str:
+    worst = f"score {parity.score_difference:.2g}, interval {parity.interval_difference:.2g}"
+    return f"{worst} from {parity.reference} on {parity.pictures} photographs"
+
+
+def _part(part: Part) -> str:
+    weights = f", weights {part.weights_sha256[:16]}" if part.weights_sha256 else ""
+    return f"{part.name}, version {part.version}, licence {part.licence}, from {part.spec}{weights}"
+
+
+def _score(score: ScoreContract) -> str:
+    known = score.minimum is not None and score.maximum is not None
+    limits = f"{score.minimum:g} … {score.maximum:g}" if known else "range not stated"
+    return f"{limits}, {'higher' if score.higher_is_better else 'lower'} is better"
+
+
+def _input(contract: InputContract) -> str:
+    if contract.height is not None and contract.width is not None:
+        size = f"{contract.width}×{contract.height} only"
+    else:
+        size = f"any size from {contract.minimum_width}×{contract.minimum_height}"
+    return f"{size}, batch {contract.batch or 'of any size'} (after the downscale)"

@@ -1,0 +1,90 @@
+"""Bundle → the same proof that was made when it was built, made again here.
+
+Hashes, ONNX's checker, the graph's behaviour in this machine's ONNX Runtime, and its parity with PyTorch
+where both parts can be loaded. A manifest may come from anyone, so the code a SPEC in it names is never
+imported: parts are loaded from our own catalogue, or from a SPEC the user gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from runtime.bundle import MODEL, Bundle, Parity, Part
+from runtime.errors import ExportError
+
+from .build import Report, silent
+from .catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
+from .checks import check_function
+from .fuse import Fused
+from .graph import check_graph
+from .load import Loaded, load_denoiser, load_metric
+from .parity import compare, onnx_scores, torch_scores
+
+_SIZE = 128
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    metric: str | nn.Module | None = None,
+    denoiser: str | nn.Module | None = None,
+    metric_weights: Path | None = None,
+    denoiser_weights: Path | None = None,
+    report: Report = silent,
+) -> Parity | None:
+    """Verify a bundle; the parity measured here, None where a part could not be loaded.
+
+    ``metric``, ``denoiser``: SPECs or modules the bundle was built from, where they are not in the catalogue.
+    Raises BundleError for an altered file, ExportError for anything else that no longer holds.
+    """
+    bundle.verify()
+    contract = bundle.manifest.input
+    report(f"files: {len(bundle.manifest.files)} as the manifest names them")
+    data = bundle.read(MODEL)
+    check_graph(data, contract)
+    report("graph: valid ONNX with the stated inputs and outputs")
+    graph = onnx_scores(data, contract)
+    height = contract.height or max(_SIZE, contract.minimum_height)
+    width = contract.width or max(_SIZE, contract.minimum_width)
+    largest = check_function(graph, "the graph", contract, height, width)
+    report(f"function: finite, deterministic, independent of the batch to {largest:.1e} of the score")
+
+    parts = bundle.manifest.metric, bundle.manifest.denoiser
+    metric = metric or _in_catalogue(parts[0], METRICS)
+    denoiser = denoiser or (NO_DENOISER if parts[1] is None else _in_catalogue(parts[1], DENOISERS))
+    if metric is None or denoiser is None:
+        missing = " and ".join(f"--{n}" for n, s in (("metric", metric), ("denoiser", denoiser)) if s is None)
+        report(f"parity: not measured, the parts are not in the catalogue: name them with {missing}")
+        return None
+    judge, cleaner = load_metric(metric, metric_weights), load_denoiser(denoiser, denoiser_weights)
+    _check_part("metric", judge, parts[0])
+    _check_part("denoiser", cleaner, parts[1])
+    reference = torch_scores(Fused(judge.module, cleaner.module if cleaner else None), contract)
+    measured = compare(reference, graph, contract).parity
+    report(
+        f"parity: score {measured.score_difference:.2g}, interval {measured.interval_difference:.2g}, in score units"
+    )
+    return measured
+
+
+def _in_catalogue(part: Part, entries: Mapping[str, Entry]) -> str | None:
+    """The catalogue's name of a part that was built from it."""
+    entry = entries.get(part.name)
+    return part.name if entry is not None and entry.spec == part.spec else None
+
+
+def _check_part(role: str, loaded: Loaded | None, part: Part | None) -> None:
+    """Raises ExportError unless both are absent or made from the same weights file."""
+    if loaded is None or part is None:
+        if loaded is not None or part is not None:
+            raise ExportError(
+                f"the bundle was built {'with' if part else 'without'} a {role}: name the same one with --{role}"
+            )
+    elif loaded.part.weights_sha256 != part.weights_sha256:
+        raise ExportError(
+            f"the {role} was built from weights {part.weights_sha256}, these are {loaded.part.weights_sha256}: "
+            f"name the right file with --{role}-weights"
+        )
