@@ -1,9 +1,9 @@
 """The result: a score, the interval it is certified to stay in, and everything needed to make it again.
 
-What it claims (docs/theory.md): x is the frame as received. With probability ≥ 1−α over the noise, the
-interval contains the smoothed score (scope "smoothed") or the next reported score (scope "reported") of
-every frame within ε of x, hence that of the untampered original if the tampering was within ε. Read the
-other way, it bounds how far anyone can move this frame's score by tampering within ε.
+What it claims (docs/theory.md): x is the frame as received. With probability ≥ 1−α over the noise, the interval
+contains the smoothed score of every frame within ε of x of the same size and bit depth (scope "smoothed"), or the score
+reported next for any one such frame, chosen without knowledge of the secret and of earlier results (scope "reported").
+That holds for the untampered original too, if the tampering was within ε.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ParameterError
-from .ranks import Scope, interval, scope_least_samples, scope_radius_shift, scope_ranks, sorted_sides
+from .ranks import Scope, check_parameters, interval, scope_least_samples, scope_radius_shift, scope_ranks, sorted_sides
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,11 @@ class Certificate:
         return hashlib.sha256(self.scores.astype("<f4").tobytes()).hexdigest()
 
     def curve(self, epsilons: Sequence[float]) -> list[tuple[float, float, float]]:
-        """(ε, lower, upper) at K source radii, jointly valid: each at α/K. Raises ParameterError if empty."""
+        """(ε, lower, upper) at K source radii, jointly valid: each at α/K. Raises ParameterError if empty.
+
+        K counts every radius ever looked at: ask for all of them in one call. Together with the certificate's own
+        interval the error is 2α.
+        """
         if not len(epsilons):
             raise ParameterError("a curve needs at least one epsilon")
         low, high = sorted_sides(self.scores)
@@ -109,19 +113,21 @@ class Certificate:
             points.append((float(epsilon), *interval(low, high, ranks)))
         return points
 
-    def radius(self, tolerance: float) -> float | None:
+    def radius(self, tolerance: float, *, alpha: float | None = None) -> float | None:
         """The largest certified ε (source frame) at which the score stays within score ± tolerance.
 
-        "Within" is meant for the smoothed or the next reported score, as ``scope`` says; the probability is
-        1 − α for this statement alone: use α/2 a piece to claim it together with the interval. None where no
+        "Within" is meant for the smoothed or the next reported score, as ``scope`` says. ``alpha``: the error of this
+        statement alone, by default the certificate's; give each of several tolerances its share. None where no
         radius is certified, not even 0, and wherever a sample failed.
         """
+        error = self.alpha if alpha is None else alpha
+        check_parameters(self.samples, 0.0, error)
         if not tolerance >= 0:
             raise ParameterError(f"tolerance is in score units and 0 or more, not {tolerance!r}")
         if self.failed_samples:
             return None
         ordered = np.sort(self.scores.astype(np.float64))
-        shift = scope_radius_shift(ordered, self.score, tolerance, self.alpha, self.scope, self.noise_distance)
+        shift = scope_radius_shift(ordered, self.score, tolerance, error, self.scope, self.noise_distance)
         return None if shift is None else shift * self.sigma * self.downscale
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +148,7 @@ class Certificate:
             "lower_rank": self.ranks[0],
             "upper_rank": self.ranks[1],
             "failed_samples": self.failed_samples,
+            "noise_distance": self.noise_distance,
             "scores_sha256": self.scores_sha256,
             "model": provenance.model,
             "model_sha256": provenance.model_sha256,
@@ -154,7 +161,7 @@ class Certificate:
             "public_seed": provenance.public_seed,
             "engine": dict(provenance.engine),
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
-            "claim": claim(self.epsilon, self.alpha, self.scope),
+            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples),
         }
         if self.reason:
             record["reason"] = self.reason
@@ -175,12 +182,16 @@ def too_few_samples(samples: int, shift: float, alpha: float, scope: Scope) -> s
     return f"n={samples} cannot bound ε/σ={shift:.4g} at α={alpha:g} (scope {scope}): {remedy}"
 
 
-def claim(epsilon: float, alpha: float, scope: Scope) -> str:
-    """The one sentence a reader of the record is told."""
-    what = "smoothed score" if scope == "smoothed" else "next reported score"
+def claim(epsilon: float, alpha: float, scope: Scope, samples: int) -> str:
+    """What a reader of the record is told, in words; numbers as they are, not rounded."""
+    frames = f"within L2 distance {epsilon!r} (RGB in [0,1]) of the frame as received, of the same size and bit depth"
+    failure = f"Except with probability at most {alpha!r} over the noise"
+    if scope == "smoothed":
+        return (
+            f"{failure}, [lower, upper] contains the smoothed score (the median over the noise) of every frame "
+            f"{frames}; hence that of the untampered original if the tampering was within that distance."
+        )
     return (
-        f"With probability at least {1 - alpha:.10g} over the noise, [lower, upper] contains the {what} of every "
-        f"frame within L2 distance {epsilon:g} (RGB in [0,1]) of the frame as received, hence that of the untampered "
-        "original if the tampering was within it; the same interval bounds how far tampering within it can move "
-        "this frame's score."
+        f"{failure}, [lower, upper] contains the score that this model reports next, from {samples} samples, for any "
+        f"one frame {frames}, chosen without knowledge of the secret and of earlier results."
     )

@@ -155,11 +155,14 @@ class Certifier:
         sampler = self._sampler
         depth = check_frame(frame, bit_depth)
         values = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
-        key = self._noise.key(frame, depth, sampler.digest, sampler.sigma, self.samples)
+        key = self._noise.key(values, sampler.digest, sampler.sigma, self.samples)
         scores = np.empty(self.samples, np.float32)
         for start in range(0, self.samples, CHUNK):
             count = min(CHUNK, self.samples - start)
-            scores[start : start + count] = sampler.scores(values, key, start, count)
+            drawn = np.asarray(sampler.scores(values, key, start, count))
+            if drawn.shape != (count,):
+                raise ModelError(f"{sampler.name} returned scores of shape {drawn.shape} for {count} samples")
+            scores[start : start + count] = drawn
             if self._progress:
                 self._progress(count)
 

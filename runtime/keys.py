@@ -1,10 +1,14 @@
 """The noise key of a frame: what an attacker cannot predict and an auditor can replay.
 
-    key = HMAC-SHA256(secret, domain ‖ frame ‖ model digest ‖ σ ‖ n) truncated to 128 bits
+    key = HMAC-SHA256(secret, domain ‖ lattice ‖ model digest ‖ σ ‖ n) truncated to 128 bits
 
 Every field is preceded by its length, so that no two different inputs give the same message. Without the
 secret the key of a frame is unpredictable, so an attacker cannot fit a frame to its noise; with it, the
-same frame, model, σ and n give the same noise again. The record carries SHA-256(secret), never the secret.
+same frame, model, σ and n give the same noise again. The lattice stands for the frame because it is all that the
+engine sees: what does not reach the engine, a cropped row say, does not roll the dice again.
+
+The record commits to the secret by SHA-256(domain ‖ secret). Not by SHA-256(secret): HMAC replaces a key longer
+than its block of 64 bytes by just that, which would publish the key.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ParameterError
+from .frames import Lattice
 from .noise import KEY_BYTES
 
 LEAST_SECRET = 16
 """Bytes: a shorter secret could be found from its published SHA-256 by trying."""
 
-_DOMAIN = b"stochastic-biqa noise 1"
+_DOMAIN = b"stochastic-biqa noise 2"
+_COMMITMENT = b"stochastic-biqa commitment 1"
 
 
 @dataclass(frozen=True)
@@ -46,33 +52,27 @@ class NoiseSource:
 
     @property
     def commitment(self) -> str | None:
-        """SHA-256 (hex) of the secret; None for a public seed."""
-        return hashlib.sha256(self.secret).hexdigest() if self.public_seed is None else None
+        """SHA-256 (hex) of a domain string and the secret; None for a public seed."""
+        return hashlib.sha256(_COMMITMENT + self.secret).hexdigest() if self.public_seed is None else None
 
-    def key(self, frame: NDArray[np.unsignedinteger], bit_depth: int, digest: str, sigma: float, samples: int) -> bytes:
-        """The 16-byte noise key of an RGB frame. Its bytes are taken little-endian, row by row."""
+    def key(self, lattice: Lattice, digest: str, sigma: float, samples: int) -> bytes:
+        """The 16-byte noise key of a frame on the engine's lattice, its values as little-endian int32."""
         fields = (
             _DOMAIN,
-            struct.pack("<QQQ", frame.shape[0], frame.shape[1], bit_depth),
+            struct.pack("<QQQQ", lattice.height, lattice.width, lattice.bit_depth, lattice.downscale),
             bytes.fromhex(digest),
             struct.pack("<dQ", sigma, samples),
         )
         mac = hmac.new(self.secret, digestmod=hashlib.sha256)
-        for part in (*fields, frame_bytes(frame)):
+        for part in (*fields, lattice.values.astype("<i4", copy=False).data.cast("B")):
             mac.update(struct.pack("<Q", len(part)))
             mac.update(part)
         return mac.digest()[:KEY_BYTES]
 
 
-def frame_bytes(frame: NDArray[np.unsignedinteger]) -> memoryview:
-    """The code values of a frame as little-endian bytes, row by row."""
-    little = np.ascontiguousarray(frame, frame.dtype.newbyteorder("<"))
-    return little.data.cast("B")
-
-
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:
-    """SHA-256 (hex) of a frame's code values."""
-    return hashlib.sha256(frame_bytes(frame)).hexdigest()
+    """SHA-256 (hex) of a frame's code values, little-endian, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).data.cast("B")).hexdigest()
 
 
 @cache

@@ -5,7 +5,9 @@ harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cer
 ``<model>_cert_hi``. Infinite bounds are null beside ``"abstained": true``. On top of that shape:
 
 - ``inputs``: one object a file, with its name, its own pooled metrics and ``certificate``, the part of the
-  record that all its frames share;
+  record that all its frames share; ``joint_alpha`` is the error of all its frames and pooled metrics together, as
+  ``joint_claim`` says in words;
+- ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs';
 - ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
   record that is the frame's own.
 """
@@ -18,14 +20,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .certificate import Certificate
 from .errors import RecordError
-from .pooling import pool
+from .pooling import pool, pool_intervals
 from .version import __version__
 
 FRAME_FIELDS = ("score", "lower", "upper", "abstained", "failed_samples", "scores_sha256", "frame_sha256", "reason")
@@ -51,14 +53,9 @@ def metrics(certificate: Certificate) -> dict[str, float | None]:
 def pooled_metrics(certificates: Sequence[Certificate]) -> dict[str, dict[str, float | None]]:
     """min, max, mean and harmonic mean of the score and of each bound; null where a bound is infinite."""
     name = certificates[0].provenance.model
-    columns = {
-        name: [c.score for c in certificates],
-        f"{name}_cert_lo": [c.lower for c in certificates],
-        f"{name}_cert_hi": [c.upper for c in certificates],
-    }
-    return {
-        key: {statistic: _finite(value) for statistic, value in pool(values).items()} for key, values in columns.items()
-    }
+    lower, upper = pool_intervals([c.lower for c in certificates], [c.upper for c in certificates])
+    pooled = {name: pool([c.score for c in certificates]), f"{name}_cert_lo": lower, f"{name}_cert_hi": upper}
+    return {key: {statistic: _finite(value) for statistic, value in row.items()} for key, row in pooled.items()}
 
 
 def frame_entry(number: int, input_index: int, frame: int, certificate: Certificate) -> dict[str, Any]:
@@ -82,9 +79,18 @@ def input_entry(log: InputLog) -> dict[str, Any]:
         "path": log.path,
         "subsample": log.subsample,
         "joint_alpha": log.joint_alpha,
+        "joint_claim": joint_claim(log.joint_alpha, len(certificates)),
         "pooled_metrics": pooled_metrics(certificates),
         "certificate": shared,
     }
+
+
+def joint_claim(alpha: float, frames: int) -> str:
+    """What holds for all frames of a file at once, in words."""
+    return (
+        f"Except with probability at most {alpha!r}, what each of the {frames} certificates claims is true of all of "
+        "them at once, and the pooled lower and upper values bound the pooled scores; the radius is one for each frame."
+    )
 
 
 def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
@@ -98,6 +104,7 @@ def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
         "fps": round(len(certificates) / seconds, 3) if seconds > 0 else 0.0,
         "inputs": [input_entry(log) for log in inputs],
         "frames": entries,
+        "joint_alpha": min(1.0, math.fsum(log.joint_alpha for log in inputs)),
         "pooled_metrics": pooled_metrics(certificates),
         "aggregate_metrics": {},
     }
@@ -140,7 +147,7 @@ def read_log(path: Path) -> dict[str, Any]:
         for entry in log["inputs"]:
             entry["path"], entry["subsample"], entry["joint_alpha"], entry["certificate"]["model_sha256"]
         for entry in log["frames"]:
-            entry["input"], entry["frame"], entry["certificate"]["scores_sha256"]
+            entry["frame"], entry["certificate"]["scores_sha256"], log["inputs"][entry["input"]]
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError):
@@ -148,14 +155,6 @@ def read_log(path: Path) -> dict[str, Any]:
     if not isinstance(log, dict):
         raise RecordError(f"{path} is not a log of `python -m runtime certify --json`")
     return log
-
-
-def records_of_input(log: Mapping[str, Any], index: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(frame number in the file, whole record) of one input's frames."""
-    shared = log["inputs"][index]["certificate"]
-    for entry in log["frames"]:
-        if entry["input"] == index:
-            yield entry["frame"], {**shared, **entry["certificate"]}
 
 
 def _finite(value: float) -> float | None:

@@ -12,8 +12,8 @@ from .ranks import Scope, scope_least_samples, scope_ranks
 class Plan:
     """``epsilon`` on the source frame, ``epsilon_engine`` = ε/k, ``shift`` = ε/(kσ).
 
-    ``least_samples``: the fewest that give a finite bound, None if none do. ``lower_rank``, ``upper_rank``:
-    the 1-based order statistics of ``samples``, None if they are too few.
+    ``least_samples``: the least n from which on the bound is finite, None if there is none.
+    ``lower_rank``, ``upper_rank``: the 1-based order statistics of ``samples``, None if they are too few.
     """
 
     epsilon: float

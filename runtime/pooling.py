@@ -3,7 +3,8 @@
 Mean, harmonic mean, minimum and maximum never fall when a frame's score rises, so if every frame's true
 score lies in its interval, the pooled one lies between the pooled lower and the pooled upper bounds. With
 the frames certified *jointly* (α/M each, ``Certifier.stream(jointly=M)``) that has probability ≥ 1−α.
-The names and the "+1" harmonic mean are libvmaf's: M / Σ 1/(x+1) − 1.
+The names and the "+1" harmonic mean are libvmaf's: M / Σ 1/(x+1) − 1, which is monotone only where all values that
+are possible lie above −1: where a lower bound does not, neither of its bounds says anything.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from .errors import ParameterError
 
 def _harmonic_mean(values: NDArray[np.float64]) -> float:
     # Increasing in every value only while all are above −1; below, libvmaf's formula has no meaning.
-    return float(len(values) / np.sum(1 / (values + 1)) - 1) if values.min() > -1 else float("nan")
+    if not values.min() > -1:
+        return float("nan")
+    return float(np.clip(len(values) / np.sum(1 / (values + 1)) - 1, values.min(), values.max()))
 
 
 POOLS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
@@ -36,3 +39,12 @@ def pool(values: Sequence[float]) -> dict[str, float]:
     array = np.asarray(values, np.float64)
     with np.errstate(invalid="ignore"):
         return {name: function(array) for name, function in POOLS.items()}
+
+
+def pool_intervals(lower: Sequence[float], upper: Sequence[float]) -> tuple[dict[str, float], dict[str, float]]:
+    """The pooled lower and upper bounds of intervals that hold together; NaN where a pool has none."""
+    bounds = pool(lower), pool(upper)
+    if not min(lower) > -1:
+        for bound in bounds:
+            bound["harmonic_mean"] = float("nan")
+    return bounds

@@ -29,27 +29,35 @@ within ε obeys the bound of shift ε/σ + Φ⁻¹(½+η), with α split over fo
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, betaincinv, ndtr, ndtri
+from scipy.special import betaincc, betaincinv, ndtr, ndtri
 
 from .errors import ParameterError
 
 Scope = Literal["smoothed", "reported"]
 SCOPES: tuple[Scope, ...] = ("smoothed", "reported")
 
+LEAST_ALPHA = 1e-300
+"""Smaller errors would underflow."""
+
 
 def check_parameters(samples: int, shift: float, alpha: float) -> None:
-    """Raise ParameterError unless samples ≥ 1, shift ≥ 0 and 0 < alpha < 1."""
+    """Raise ParameterError unless samples ≥ 1, shift ≥ 0 and 1e-300 ≤ alpha < 1."""
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise ParameterError(f"samples must be a whole number of at least 1, not {samples!r}")
     if not shift >= 0:
         raise ParameterError(f"the shift epsilon/sigma must be 0 or more, not {shift!r}")
-    if not 0 < alpha < 1:
-        raise ParameterError(f"alpha must lie between 0 and 1, not {alpha!r}")
+    if not LEAST_ALPHA <= alpha < 1:
+        raise ParameterError(f"alpha must lie between {LEAST_ALPHA:g} and 1, not {alpha!r}")
+
+
+def binomial_cdf(count: int, samples: int, p: float) -> float:
+    """P(Bin(samples, p) ≤ count) for 0 ≤ count < samples, precise for small p, where SciPy's bdtr is not."""
+    return float(betaincc(count + 1, samples - count, p))
 
 
 def order_statistics(samples: int, shift: float, alpha: float) -> tuple[int | None, int | None]:
@@ -58,9 +66,9 @@ def order_statistics(samples: int, shift: float, alpha: float) -> tuple[int | No
     ``shift`` is ε/σ and ``alpha`` the total error, α/2 a side. Raises ParameterError outside their ranges.
     """
     check_parameters(samples, shift, alpha)
-    p = ndtr(-shift)
-    # bdtr(j) grows with j: the number of j with bdtr(j) ≤ α/2 is the largest k with bdtr(k−1) ≤ α/2.
-    lower = bisect_right(range(samples), alpha / 2, key=lambda j: float(bdtr(j, samples, p)))
+    p = float(ndtr(-shift))
+    # The CDF grows with j: the number of j with CDF(j) ≤ α/2 is the largest k with CDF(k−1) ≤ α/2.
+    lower = bisect_right(range(samples), alpha / 2, key=lambda j: binomial_cdf(j, samples, p))
     if lower == 0:
         return None, None
     return lower, samples + 1 - lower
@@ -73,7 +81,7 @@ def least_samples(shift: float, alpha: float) -> int | None:
     if p < 2**-50:
         return None
     n = max(1, math.ceil(math.log(alpha / 2) / math.log1p(-p)))
-    # The logarithms may be off by one either way; the definition decides.
+    # The logarithms may be off in the last place; the definition decides.
     while n > 1 and order_statistics(n - 1, shift, alpha)[0] is not None:
         n -= 1
     while order_statistics(n, shift, alpha)[0] is None:
@@ -120,16 +128,21 @@ def scope_ranks(
 
 
 def scope_least_samples(shift: float, alpha: float, scope: Scope) -> int | None:
-    """The least n from which on ``scope_ranks`` finds a bound."""
+    """The least n from which on ``scope_ranks`` finds a bound; None where no n of about 2⁵³ would do."""
     least = least_samples(shift, alpha if scope == "smoothed" else alpha / 2)
     if least is None or scope == "smoothed":
         return least
-    # The reported shift falls with n, but odd and even n differ a little: look for two in a row.
-    while any(scope_ranks(n, shift, alpha, scope)[0] is None for n in (least, least + 1)):
-        least += 1 + least // 64
-    while least > 1 and scope_ranks(least - 1, shift, alpha, scope)[0] is not None:
-        least -= 1
-    return least
+
+    # The reported shift falls with n, but odd and even n differ a little: two in a row must do.
+    def suffices(n: int) -> bool:
+        return all(scope_ranks(m, shift, alpha, scope)[0] is not None for m in (n, n + 1))
+
+    most = least
+    while not suffices(most):
+        if most > 2**52:
+            return None
+        most *= 2
+    return bisect_left(range(most), True, lo=most // 2, key=suffices)
 
 
 def sorted_sides(scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

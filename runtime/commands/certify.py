@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..inputs import Input
 from ..keys import read_secret
 from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json, write_whole
 from ..planes import MATRICES, RANGES
+from ..pooling import pool
 from ..ranks import SCOPES
 
 _EXAMPLES = """examples:
@@ -27,7 +29,8 @@ _EXAMPLES = """examples:
   head -c 32 /dev/urandom > secret
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
 
-The frames of one file are claimed jointly: each gets alpha divided by their number."""
+The frames of one file are claimed jointly: each gets alpha divided by their number. Several files are claimed each
+for itself; the error of all of them together is the sum, joint_alpha at the top of the log."""
 
 
 def add(subparsers: Any) -> None:
@@ -138,33 +141,39 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise ParameterError(f"{name}: its folder does not exist")
 
 
-def _interval(lower: float, upper: float) -> str:
-    return f"[{lower:.6g}, {upper:.6g}]"
+def _interval(lower: float, upper: float, decimals: int) -> str:
+    """Rounded outwards, so that what is printed is certified too."""
+    return f"[{_rounded(lower, decimals, ROUND_FLOOR)}, {_rounded(upper, decimals, ROUND_CEILING)}]"
+
+
+def _rounded(value: float, decimals: int, way: str) -> str:
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), way)) if math.isfinite(value) else str(value)
 
 
 def _table(logs: list[InputLog]) -> str:
     """A line a file: its score or mean score, the interval and what it means."""
+    rows = [(log.path, [certificate for _, certificate in log.frames], log.joint_alpha) for log in logs]
+    if len(logs) > 1:
+        together = [certificate for _, certificates, _ in rows for certificate in certificates]
+        rows.append((f"all {len(logs)} files", together, min(1.0, sum(alpha for _, _, alpha in rows))))
     lines = []
-    for log in logs:
-        certificates = [certificate for _, certificate in log.frames]
+    for name, certificates, alpha in rows:
         first, count = certificates[0], len(certificates)
-        lower = sum(c.lower for c in certificates) / count
-        upper = sum(c.upper for c in certificates) / count
-        score = sum(c.score for c in certificates) / count
         what = "" if count == 1 else f"mean of {count} frames, "
-        lines.append(
-            f"{log.path}: {score:.4f} {_interval(lower, upper)}  ({what}ε={first.epsilon:g}, α={log.joint_alpha:g}, "
-            f"n={first.samples}, {first.scope})"
-        )
+        how = f"{what}ε={first.epsilon:g}, α={alpha:g}, n={first.samples}, {first.scope}"
+        lines.append(f"{name}: {_mean(certificates, 4)}  ({how})")
     return "\n".join(lines)
 
 
 def final_line(certificates: list[Certificate]) -> str:
-    """``<model> score: 76.668905 [75.9, 77.4]``: the mean over all frames, for tools that read one line."""
-    count = len(certificates)
-    score = math.fsum(c.score for c in certificates) / count
-    lower, upper = (math.fsum(getattr(c, side) for c in certificates) / count for side in ("lower", "upper"))
-    return f"{certificates[0].provenance.model} score: {score:.6f} {_interval(lower, upper)}"
+    """``<model> score: 76.668905 [75.900000, 77.400000]``: the mean over all frames, for tools that read one line."""
+    return f"{certificates[0].provenance.model} score: {_mean(certificates, 6)}"
+
+
+def _mean(certificates: list[Certificate], decimals: int) -> str:
+    """The mean score and its interval."""
+    mean = {side: pool([getattr(c, side) for c in certificates])["mean"] for side in ("score", "lower", "upper")}
+    return f"{mean['score']:.{decimals}f} {_interval(mean['lower'], mean['upper'], decimals)}"
 
 
 class Bar:

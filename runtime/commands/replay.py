@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,16 +13,21 @@ from ..certifier import Certifier, Picture
 from ..errors import RecordError
 from ..inputs import Input
 from ..keys import noise_source, read_secret
-from ..log import read_log, records_of_input
+from ..log import InputLog, build_log, read_log, to_json
 from .certify import add_model_options, progress_bar
 
 _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
   python -m runtime replay clip.json clip.mp4 --secret-file secret
 
+Every value of the log is compared but its version, speed and file names.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
 
-COMPARED = ("scores_sha256", "score", "lower", "upper", "abstained", "failed_samples")
+
+NOT_COMPARED = frozenset({"version", "fps", "path", "engine", "assumed"})
+"""Keys that may differ without a certificate being another one; another engine is named where scores differ."""
+
+_ABSENT = object()
 
 
 def add(subparsers: Any) -> None:
@@ -44,22 +50,38 @@ def run(options: argparse.Namespace) -> int:
     log = read_log(options.record)
     if len(options.inputs) != len(log["inputs"]):
         raise RecordError(f"the record holds {len(log['inputs'])} files, {len(options.inputs)} were given")
-    different = total = 0
-    for index, path in enumerate(options.inputs):
-        for number, record, made in _remake(log, index, path, options):
-            total += 1
-            if wrong := [name for name in COMPARED if record.get(name) != made[name]]:
-                different += 1
-                print(f"{path} frame {number}: differs in {', '.join(wrong)}; {_explain(record, made)}")
-    print(f"{total - different} of {total} certificates identical", file=sys.stderr)
-    return 1 if different else 0
+    again = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)]
+    made: dict[str, Any] = json.loads(to_json(build_log(again, seconds=1)))
+    wrong = [differences(theirs, ours) for theirs, ours in zip(log["frames"], made["frames"], strict=True)]
+    for ours, names in zip(made["frames"], wrong, strict=True):
+        if names:
+            print(f"{options.inputs[ours['input']]} frame {ours['frame']}: differs in {', '.join(names)}")
+    around = differences(*({key: part for key, part in whole.items() if key != "frames"} for whole in (log, made)))
+    if around:
+        print(f"the log differs in {', '.join(around)}")
+    if around or any(wrong):
+        for theirs, ours in zip(log["inputs"], made["inputs"], strict=True):
+            print(_explain(theirs["certificate"], ours["certificate"]))
+    print(f"{wrong.count([])} of {len(wrong)} certificates identical", file=sys.stderr)
+    return 1 if around or any(wrong) else 0
 
 
-def _remake(
-    log: Mapping[str, Any], index: int, path: Path, options: argparse.Namespace
-) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-    """(frame number, recorded, made again) for every frame of one file."""
-    entry, records = log["inputs"][index], list(records_of_input(log, index))
+def differences(recorded: Any, made: Any, at: str = "") -> list[str]:
+    """Where two JSON trees differ, as paths like ``metrics.biqa``; keys of ``NOT_COMPARED`` are passed over."""
+    if isinstance(recorded, dict) and isinstance(made, dict):
+        keys = sorted((recorded.keys() | made.keys()) - NOT_COMPARED)
+        pairs = [(f"{at}.{key}" if at else key, recorded.get(key, _ABSENT), made.get(key, _ABSENT)) for key in keys]
+    elif isinstance(recorded, list) and isinstance(made, list) and len(recorded) == len(made):
+        pairs = [(f"{at}[{i}]", *both) for i, both in enumerate(zip(recorded, made, strict=True))]
+    else:
+        return [] if type(recorded) is type(made) and recorded == made else [at]
+    return [name for pair in pairs for name in differences(pair[1], pair[2], pair[0])]
+
+
+def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Namespace) -> InputLog:
+    """The certificates of one file, made again. Raises RecordError where file or model are not the recorded ones."""
+    entry = log["inputs"][index]
+    frames = [frame for frame in log["frames"] if frame["input"] == index]
     shared = entry["certificate"]
     conversion = shared["conversion"] or {}
     with (
@@ -77,23 +99,26 @@ def _remake(
                 f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
                 f"{certifier.sampler.digest[:12]}…: give the right one with --model"
             )
-        if source.count != len(records):
-            raise RecordError(f"the record holds {len(records)} frames of this file, {path} has {source.count}")
+        if source.count != len(frames):
+            raise RecordError(f"the record holds {len(frames)} frames of this file, {path} has {source.count}")
         bar.begin(path.name, source.count, certifier.samples)
-        numbers = iter([number for number, _ in records])
+        numbers = iter([frame["frame"] for frame in frames])
 
-        def frames() -> Iterator[Picture]:
-            for number, frame in source:
+        def pictures() -> Iterator[Picture]:
+            for number, picture in source:
                 if number != next(numbers):
                     raise RecordError(f"{path}: frame {number} is not in the record")
-                yield frame
+                yield picture
 
-        certificates = certifier.stream(frames(), jointly=source.count)
-        for (number, record), certificate in zip(records, certificates, strict=True):
-            made = certificate.to_dict()
-            if made["frame_sha256"] != record["frame_sha256"]:
-                raise RecordError(f"{path} frame {number} is not the frame that was certified: its pixels differ")
-            yield number, record, made
+        made = InputLog(entry["path"], entry["subsample"], entry["joint_alpha"])
+        certificates = certifier.stream(pictures(), jointly=source.count)
+        for frame, certificate in zip(frames, certificates, strict=True):
+            if certificate.provenance.frame_sha256 != frame["certificate"]["frame_sha256"]:
+                raise RecordError(
+                    f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ"
+                )
+            made.frames.append((frame["frame"], certificate))
+        return made
 
 
 def _certifier(entry: Mapping[str, Any], options: argparse.Namespace, drawn: Any) -> Certifier:

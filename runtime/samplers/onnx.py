@@ -63,26 +63,40 @@ class OnnxSampler:
         }
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
-        self._check_size(lattice)
+        clean = self._prepare(lattice)
         table = table_for(self.sigma, lattice)
-        shape = (self._batch, *lattice.values.shape)
-        if self._noisy.shape != shape:
-            self._noisy = np.empty(shape, np.float32)
-        clean = lattice.values.astype(np.float32)
-        unit = np.array([1 / lattice.steps], np.float32)
         scores = np.empty(count, np.float32)
         for done in range(0, count, self._batch):
             draw(table, key, start + done, self._noisy)
             self._noisy += clean
-            try:
-                (values,) = self._session.run(None, {"lattice": self._noisy, "unit": unit})
-            except Exception as error:  # ONNX Runtime has no common base for its errors
-                raise ModelError(
-                    f"{self.name} failed on a {lattice.width}×{lattice.height} input: {_first_line(error)}"
-                ) from None
-            if values.shape != (self._batch,):
-                raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {self._batch}")
-            scores[done : done + self._batch] = values[: count - done]
+            scores[done : done + self._batch] = self._run(lattice)[: count - done]
+        return scores
+
+    def clean_score(self, lattice: Lattice) -> float:
+        """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
+        self._noisy[:] = self._prepare(lattice)
+        return float(self._run(lattice)[0])
+
+    def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
+        """The lattice in float32, with an engine input of its size allocated."""
+        self._check_size(lattice)
+        shape = (self._batch, *lattice.values.shape)
+        if self._noisy.shape != shape:
+            self._noisy = np.empty(shape, np.float32)
+        return lattice.values.astype(np.float32)
+
+    def _run(self, lattice: Lattice) -> NDArray[np.float32]:
+        """Scores of the whole batch in the engine's input."""
+        unit = np.array([1 / lattice.steps], np.float32)
+        try:
+            (values,) = self._session.run(None, {"lattice": self._noisy, "unit": unit})
+        except Exception as error:  # ONNX Runtime has no common base for its errors
+            raise ModelError(
+                f"{self.name} failed on a {lattice.width}×{lattice.height} input: {_first_line(error)}"
+            ) from None
+        if values.shape != (self._batch,):
+            raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {self._batch}")
+        scores: NDArray[np.float32] = values
         return scores
 
     def _check_size(self, lattice: Lattice) -> None:

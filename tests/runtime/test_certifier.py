@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Certificate, Certifier, DeviceError, FrameError, ModelError, ParameterError
+from runtime.certificate import claim
 from runtime.frames import Lattice, sigma_in_steps
 from runtime.noise import noise_table
 from runtime.planes import Conversion
@@ -291,3 +292,28 @@ def test_lattice_sums_blocks() -> None:
     expected = FRAME[:21, :18].astype(int).reshape(7, 3, 6, 3, 3).sum((1, 3)).transpose(2, 0, 1)
     assert np.array_equal(made.values, expected)
     assert made.steps == 255 * 9
+
+
+def test_claim_prints_numbers_as_they_are() -> None:
+    assert "at most 1e-11 over" in claim(0.1, 1e-11, "smoothed", 501)
+    assert "distance 0.1234567 " in claim(0.1234567, 0.001, "smoothed", 501)
+    assert "any one frame" in claim(0.1, 0.001, "reported", 501)
+    assert "same size and bit depth" in claim(0.1, 0.001, "reported", 501)
+
+
+def test_a_sampler_of_another_count_is_refused() -> None:
+    class Short(CallableSampler):
+        def scores(self, lattice, key, start, count):  # type: ignore[no-untyped-def]
+            return np.array([5.0], np.float32)
+
+    with pytest.raises(ModelError, match="shape"):
+        Certifier(sampler=Short(lambda x: x.mean((1, 2, 3)), 0.12), samples=20).certify(FRAME)
+
+
+def test_radius_takes_its_share_of_alpha() -> None:
+    certificate = Certifier(sampler=lambda x: 100 * x.mean((1, 2, 3)), sigma=0.12, samples=400).certify(FRAME)
+    tolerance = 2 * float(certificate.scores.std())
+    full, half = certificate.radius(tolerance), certificate.radius(tolerance, alpha=certificate.alpha / 2)
+    assert full is not None
+    assert half is not None
+    assert half < full

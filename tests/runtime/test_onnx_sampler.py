@@ -30,6 +30,12 @@ def test_equals_the_function_it_holds(tmp_path: Path) -> None:
     assert ours == pytest.approx(expected, abs=1e-3)
 
 
+def test_clean_score_is_the_frame_itself(tmp_path: Path) -> None:
+    values = lattice(FRAME, downscale=2)
+    ours = OnnxSampler(tiny_bundle(tmp_path / "b")).clean_score(values)
+    assert ours == pytest.approx(100 * values.values.mean() / values.steps, abs=1e-3)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_remainders_and_batches_change_nothing(tmp_path: Path, batch: int) -> None:
     values = lattice(FRAME, downscale=2)

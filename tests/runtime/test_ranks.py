@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from runtime.errors import ParameterError
 from runtime.ranks import (
+    Scope,
     interval,
     least_samples,
     order_statistics,
@@ -75,6 +76,24 @@ def test_least_samples_is_least() -> None:
             assert reported is not None
             assert reported > least
             assert scope_ranks(reported, shift, alpha, "reported")[0] is not None
+
+
+@pytest.mark.parametrize("scope", ["smoothed", "reported"])
+@pytest.mark.parametrize("shift", [4.0, 5.0, 6.0, 7.0, 7.5])
+def test_least_samples_of_large_shifts(shift: float, scope: Scope) -> None:
+    """Billions of samples are told at once, and agree with (1 − p)ⁿ ≤ α/2 in logarithms."""
+    least = scope_least_samples(shift, 0.001, scope)
+    assert least is not None
+    assert scope_ranks(least, shift, 0.001, scope)[0] is not None
+    assert scope_ranks(least - 1, shift, 0.001, scope)[0] is None
+    if scope == "smoothed":
+        assert least == pytest.approx(math.log(0.0005) / math.log1p(-float(ndtr(-shift))), rel=1e-9, abs=1)
+
+
+def test_errors_too_small_to_compute_with_are_refused() -> None:
+    with pytest.raises(ParameterError, match="alpha"):
+        least_samples(1.0, 5e-324)
+    assert order_statistics(10000, 0.5, 1e-300)[0] is not None
 
 
 def test_no_count_bounds_an_absurd_shift() -> None:

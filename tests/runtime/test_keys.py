@@ -1,0 +1,64 @@
+"""keys.py: the key depends on all that the engine sees and on nothing else, and the record does not give it away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from clips import photograph
+
+from runtime import Certifier
+from runtime.frames import lattice
+from runtime.keys import NoiseSource
+
+FRAME = photograph()[:33, :47]
+PICTURE = lattice(FRAME, downscale=2)
+DIGEST = "ab" * 32
+SOURCE = NoiseSource(bytes(range(32)))
+KEY = SOURCE.key(PICTURE, DIGEST, 0.12, 100)
+
+
+def test_every_part_enters() -> None:
+    changed = PICTURE.values.copy()
+    changed[0, 0, 0] += 1
+    shape = replace(PICTURE, values=PICTURE.values.reshape(3, PICTURE.width, PICTURE.height))
+    others = [
+        NoiseSource(bytes(32)).key(PICTURE, DIGEST, 0.12, 100),
+        SOURCE.key(replace(PICTURE, values=changed), DIGEST, 0.12, 100),
+        SOURCE.key(shape, DIGEST, 0.12, 100),
+        SOURCE.key(replace(PICTURE, bit_depth=10), DIGEST, 0.12, 100),
+        SOURCE.key(replace(PICTURE, downscale=1), DIGEST, 0.12, 100),
+        SOURCE.key(PICTURE, "cd" * 32, 0.12, 100),
+        SOURCE.key(PICTURE, DIGEST, np.nextafter(0.12, 1), 100),
+        SOURCE.key(PICTURE, DIGEST, 0.12, 101),
+    ]
+    assert len({KEY, *others}) == 1 + len(others)
+    assert len(KEY) == 16
+
+
+def test_what_the_engine_does_not_see_rolls_no_dice() -> None:
+    """A cropped row and the container's type are free to change: a key that followed them could be ground for."""
+    cropped = FRAME.copy()
+    cropped[32:] = 0
+    assert SOURCE.key(lattice(cropped, downscale=2), DIGEST, 0.12, 100) == KEY
+    wide = lattice(FRAME.astype(np.uint16), downscale=2, bit_depth=8)
+    assert SOURCE.key(wide, DIGEST, 0.12, 100) == KEY
+
+
+@pytest.mark.parametrize("length", [16, 64, 65, 128])
+def test_the_commitment_is_no_key(length: int) -> None:
+    """HMAC hashes a key longer than its block: SHA-256(secret) would then be the key itself."""
+    source = NoiseSource(bytes(range(length)))
+    assert source.commitment is not None
+    published = NoiseSource(bytes.fromhex(source.commitment))
+    assert published.key(PICTURE, DIGEST, 0.12, 100) != source.key(PICTURE, DIGEST, 0.12, 100)
+
+
+def test_record_commits_and_keeps_the_secret() -> None:
+    secret = b"0123456789abcdef" * 5
+    certifier = Certifier(sampler=lambda x: x.mean((1, 2, 3)), sigma=0.12, samples=20, secret=secret)
+    text = repr(certifier.certify(FRAME).to_dict())
+    assert NoiseSource(secret).commitment in text
+    assert secret.hex() not in text
+    assert secret.decode() not in text
