@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
+from runtime.errors import DependencyError
+
+from .data import Photograph, read_scores
+from .datasets import READERS
 from .denoiser import DenoiserConfig, train_denoiser
+from .evaluate import WEIGHTS, evaluate
 from .metric import MetricConfig, train_metric
 
 _EXAMPLES = """examples:
   python -m training metric --scores biq2021/scores.csv --images biq2021/images \\
       --backbone mobilenet_v1_050.npz --out runs/metric
-  python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/denoiser
+  python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms
+  python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms-iqa \\
+      --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --crop 256 --faults 0.3 --rate 1e-3
+  python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
+  python -m training evaluate --dataset koniq10k --images koniq10k --split test
 
 A run that was killed goes on where it stopped when it is started again with the same options."""
 
@@ -42,11 +51,24 @@ def _parser() -> argparse.ArgumentParser:
         ("evaluate", "correlation of the bare and the smoothed metric with opinion scores"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--scores", type=Path, required=True, help="CSV with columns image, mos [, split, subset]")
-        command.add_argument("--images", type=Path, required=True, help="folder the image column is relative to")
+        command.add_argument(
+            "--dataset", choices=("table", *READERS), default="table", help="layout of --images; default table: a CSV"
+        )
+        command.add_argument("--scores", type=Path, help="of a table: CSV with columns image, mos [, split, subset]")
+        command.add_argument(
+            "--images", type=Path, required=True, help="folder the image column is relative to; of a dataset, its own"
+        )
         command.add_argument("--threads", type=int, default=None, help="CPU threads; default all")
         if name != "evaluate":
             command.add_argument("--out", type=Path, required=True, help="folder for weights, config and checkpoint")
+            command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+            command.add_argument(
+                "--size",
+                type=int,
+                nargs=2,
+                metavar=("H", "W"),
+                help="train on the middle H×W of every picture, after downscaling; for pictures that differ in size",
+            )
     metric, denoiser, evaluate = (commands.choices[name] for name in ("metric", "denoiser", "evaluate"))
     metric.add_argument("--backbone", type=Path, required=True, help=".npz of ImageNet features")
     _add_config(metric, MetricConfig())
@@ -54,29 +76,48 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="val", help="which rows to score; default val")
     evaluate.add_argument("--samples", type=int, default=32, help="noisy copies a picture; default 32")
     evaluate.add_argument("--limit", type=int, default=None, help="only the first LIMIT pictures")
+    evaluate.add_argument("--sigma", type=float, default=0.12, help="noise; default 0.12")
+    for part in ("metric", "denoiser"):
+        shipped = WEIGHTS / f"{part}.safetensors"
+        evaluate.add_argument(f"--{part}-weights", type=Path, default=shipped, help="default: the shipped ones")
     evaluate.add_argument("--json", type=Path, default=None, help="also write the figures here")
     return parser
+
+
+def _photographs(options: argparse.Namespace) -> list[Photograph]:
+    if options.dataset != "table":
+        if options.scores is not None:
+            raise ValueError(f"--scores is for --dataset table: {options.dataset} has its scores in --images")
+        return READERS[options.dataset](options.images)
+    if options.scores is None:
+        raise ValueError("--scores is missing: --dataset table, the default, needs a CSV")
+    return read_scores(options.scores, options.images)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    if getattr(options, "device", "cpu") == "cuda" and not torch.cuda.is_available():
+        print("error: PyTorch finds no CUDA device here: leave out --device, or install a CUDA build", file=sys.stderr)
+        return 2
     torch.use_deterministic_algorithms(True)
     try:
+        photographs = _photographs(options)
+        size = tuple(options.size) if getattr(options, "size", None) else None
         if options.command == "evaluate":
-            from .evaluate import evaluate
-
-            evaluate(options.scores, options.images, options.split, options.samples, options.limit, options.json)
+            evaluate(
+                photographs, split=options.split, samples=options.samples, limit=options.limit,
+                metric_weights=options.metric_weights, denoiser_weights=options.denoiser_weights,
+                sigma=options.sigma, output=options.json,
+            )  # fmt: skip
         elif options.command == "metric":
             names = {f.name: getattr(options, f.name) for f in fields(MetricConfig)}
-            train_metric(
-                replace(MetricConfig(), **names), options.scores, options.images, options.backbone, options.out
-            )
+            train_metric(MetricConfig(**names), photographs, options.backbone, options.out, options.device, size)
         else:
             names = {f.name: getattr(options, f.name) for f in fields(DenoiserConfig)}
-            train_denoiser(replace(DenoiserConfig(), **names), options.scores, options.images, options.out)
-    except (ValueError, OSError) as error:
+            train_denoiser(DenoiserConfig(**names), photographs, options.out, options.device, size)
+    except (ValueError, OSError, DependencyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

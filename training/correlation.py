@@ -38,6 +38,7 @@ def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizeWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)  # overflow in the covariance, which is not used
             fitted, _ = curve_fit(_logistic, s, m, start, maxfev=20000)
     except RuntimeError:
         return float(pearsonr(s, m).statistic)

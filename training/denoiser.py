@@ -1,4 +1,13 @@
-"""Train the denoiser with the mean squared error: z = clamp(x + σg), loss = mean (D(z) − x)².
+"""Train the denoiser: pixels alone (DMS), or pixels, score and order (DMS-IQA).
+
+z = clamp(x + σg), d = D(z), s = M(clamp(d))/100 with the metric M frozen, t = M(x)/100, m = opinion score:
+
+    loss = mean (d − x)² + a·mean |s − t| + b·ranking(s, m)
+
+with a = ``score``, b = ``ranking`` and one of the losses of ``ranking.py``. a = b = 0 is the denoiser of denoised
+smoothing (Salman et al. 2020, arXiv 2003.01908); the other terms follow Stochastic BIQA (arXiv 2411.12575), whose
+weights are not published: the values and the form of the ranking here are ours. A ``faults`` share of the pictures
+is given a synthetic fault; for these, which nobody scored, the ranking is left out.
 
 The input is clamped as it is in the fused graph, and the noise is that of the lattice domain, so training
 sees what the runtime will feed it.
@@ -6,33 +15,72 @@ sees what the runtime will feed it.
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from .data import read_domain, read_scores
+from .augment import with_faults
+from .correlation import plcc, srocc
+from .data import Photograph, TrainingSet, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
+from .networks import METRICS
 from .networks.unet import UNet
+from .ranking import RANKINGS
+
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Everything that decides the weights."""
+    """Everything that decides the weights. Files enter by their content.
+
+    ``start``: weights to start from, or empty for a network that starts as the identity. ``metric``: the
+    frozen metric, one of ``networks.METRICS``; ``metric_weights``: its weights, or empty for the committed ones.
+    """
 
     width: int = 16
     sigma: float = 0.12
     downscale: int = 2
-    steps: int = 6000
-    batch: int = 24
+    steps: int = 3600
+    batch: int = 16
     crop: int = 128
     rate: float = 2e-3
     decay: float = 0.998
     seed: int = 1
     held_back: float = 0.08
+    score: float = 0.0
+    ranking: float = 0.0
+    ranking_loss: str = "margin"
+    faults: float = 0.0
+    start: str = ""
+    metric: str = "mobilenet_v1_050"
+    metric_weights: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ranking_loss not in RANKINGS:
+            raise ValueError(f"ranking loss {self.ranking_loss!r} is not known: use one of {', '.join(RANKINGS)}")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
+
+    @property
+    def sees_score(self) -> bool:
+        """Whether the metric takes part in the loss."""
+        return self.score > 0 or self.ranking > 0
+
+    def files(self) -> dict[str, str]:
+        """SHA-256 of the weights that take part, by their role."""
+        named = {"start": Path(self.start)} if self.start else {}
+        if self.sees_score:
+            named["metric"] = Path(self.metric_weights) if self.metric_weights else METRICS[self.metric].weights
+        return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
 
 
 def noisy(image: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
@@ -40,54 +88,116 @@ def noisy(image: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
     return (image + sigma * torch.randn(image.shape, generator=generator)).clamp(0, 1)
 
 
-def train_denoiser(config: DenoiserConfig, table: Path, folder: Path, out: Path) -> None:
-    """Train on the ``train`` rows; write ``denoiser.safetensors`` and ``denoiser.json`` into ``out``."""
+def frozen_metric(config: DenoiserConfig) -> nn.Module:
+    """The metric of a configuration, in evaluation mode, its parameters without gradients."""
+    known = METRICS[config.metric]
+    metric = known.make()
+    metric.load_state_dict(load_file(config.metric_weights or known.weights))
+    return metric.eval().requires_grad_(False)
+
+
+def crops(data: TrainingSet, chosen: NDArray[np.int64], size: int, generator: torch.Generator) -> Tensor:
+    """A random square of each picture, mirrored half the time: float32 N×3×size×size in [0, 1]."""
+    height, width = data.domain.shape[2:]
+    tops = torch.randint(0, height - size + 1, (len(chosen),), generator=generator).tolist()
+    lefts = torch.randint(0, width - size + 1, (len(chosen),), generator=generator).tolist()
+    cut = np.stack(
+        [
+            data.domain[i, :, top : top + size, left : left + size]
+            for i, top, left in zip(chosen, tops, lefts, strict=True)
+        ]
+    )
+    pictures = torch.from_numpy(cut.astype(np.float32) / data.steps)
+    mirrored = torch.rand(len(chosen), generator=generator) < 0.5
+    pictures[mirrored] = pictures[mirrored].flip(3)
+    return pictures
+
+
+def train_denoiser(
+    config: DenoiserConfig,
+    photographs: Sequence[Photograph],
+    out: Path,
+    device: str = "cpu",
+    size: tuple[int, int] | None = None,
+) -> dict[str, float]:
+    """Train on the ``train`` photographs; write ``denoiser.safetensors`` and ``denoiser.json`` into ``out``.
+
+    ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Returns what was measured on
+    the pictures held back: see :func:`measure`. Raises ValueError for photographs or a configuration that cannot be
+    used, OSError for a missing file.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    files = config.files()
     torch.manual_seed(config.seed)
-    photographs = [p for p in read_scores(table, folder) if p.split == "train"]
-    order = np.random.default_rng(config.seed).permutation(len(photographs))
-    domain = read_domain(photographs, config.downscale)
-    lattice_steps = 255 * config.downscale**2
-    watch, learn = np.split(order, [round(config.held_back * len(order))])
+    data = read_training_set(
+        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, size=size
+    )
+    if config.crop > min(data.domain.shape[2:]):
+        raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
+    metric = frozen_metric(config).to(device) if config.sees_score else None
 
     network = UNet(config.width)
-    for parameter in network.last.parameters():  # start from the identity
-        torch.nn.init.zeros_(parameter)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.start:
+        network.load_state_dict(load_file(config.start))
+    else:
+        for parameter in network.last.parameters():
+            torch.nn.init.zeros_(parameter)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
+    ranking = RANKINGS[config.ranking_loss]
 
     def loss_of_step(step: int) -> Tensor:
-        chosen = learn[batch_indices(config.seed, step, config.batch, len(learn)).numpy()]
         generator = generator_for(config.seed, step)
-        size = domain.shape[2]
-        corners = torch.randint(0, size - config.crop + 1, (len(chosen), 2), generator=generator).tolist()
-        crops = np.stack(
-            [
-                domain[index, :, top : top + config.crop, left : left + config.crop]
-                for index, (top, left) in zip(chosen, corners, strict=True)
-            ]
-        )
-        clean = torch.from_numpy(crops.astype(np.float32) / lattice_steps).to(memory_format=torch.channels_last)
-        denoised: Tensor = network(noisy(clean, config.sigma, generator))
-        return (denoised - clean).square().mean()
+        chosen = data.learn[batch_indices(config.seed, step, config.batch, len(data.learn)).numpy()]
+        pictures, scored = with_faults(crops(data, chosen, config.crop, generator), config.faults, generator)
+        copies = noisy(pictures, config.sigma, generator)
+        clean = pictures.to(device, memory_format=torch.channels_last)
+        denoised: Tensor = network(copies.to(device, memory_format=torch.channels_last))
+        loss = (denoised - clean).square().mean()
+        if metric is not None:
+            with torch.no_grad():
+                target = metric(clean) / 100
+            scores = metric(denoised.clamp(0, 1)) / 100
+            opinions = torch.from_numpy(data.mos[chosen])
+            loss = loss + config.score * (scores - target).abs().mean()
+            loss = loss + config.ranking * ranking(scores[scored.to(device)], opinions[scored].to(device))
+        return loss
 
     average = train(
         network, optimizer, loss_of_step, steps=config.steps, warmup=100, decay=config.decay,
-        checkpoint=out / "denoiser.checkpoint", fingerprint=f"denoiser {config}",
+        checkpoint=out / "denoiser.checkpoint", fingerprint=f"denoiser {config} {files}" + cut_to(size),
     )  # fmt: skip
-    held_back = {"psnr": round(psnr(average, domain[watch], lattice_steps, config), 3)}
+    average.cpu()
+    held_back = measure(average, data, config)
     print("held back:", held_back, flush=True)
     save_weights(average, out / "denoiser.safetensors")
-    save_config(out / "denoiser.json", config, held_back=held_back, photographs=len(learn))
+    save_config(out / "denoiser.json", config, files=files, held_back=held_back, photographs=len(data.learn), size=size)
+    return held_back
 
 
-def psnr(network: torch.nn.Module, domain: np.ndarray, lattice_steps: int, config: DenoiserConfig) -> float:
-    """Mean PSNR in dB of the clamped output against the clean pictures."""
+def measure(network: nn.Module, data: TrainingSet, config: DenoiserConfig, draws: int = 9) -> dict[str, float]:
+    """On the pictures held back, with the same noise for every network.
+
+    ``psnr``: mean in dB of the clamped output of one draw. ``srocc``, ``plcc``: of the median score of ``draws`` with
+    the opinions. ``spread``: mean standard deviation of the score over the draws, to which certified widths are
+    proportional.
+    """
     network.eval()
-    values = []
+    metric = frozen_metric(config)
+    decibels, medians, spreads = [], [], []
     with torch.inference_mode():
-        for index, picture in enumerate(domain):
-            clean = torch.from_numpy(picture[None].astype(np.float32) / lattice_steps)
-            output = network(noisy(clean, config.sigma, generator_for(config.seed, index, purpose=2))).clamp(0, 1)
-            values.append(-10 * math.log10((output - clean).square().mean().item()))
-    return float(np.mean(values))
+        for index in data.watch.tolist():
+            clean = torch.from_numpy(data.domain[index][None].astype(np.float32) / data.steps)
+            copies = noisy(clean.expand(draws, -1, -1, -1), config.sigma, generator_for(config.seed, index, purpose=2))
+            output = network(copies).clamp(0, 1)
+            decibels.append(-10 * math.log10((output[0] - clean[0]).square().mean().item()))
+            scores = metric(output)
+            medians.append(scores.median().item())
+            spreads.append(scores.std().item())
+    opinions = data.mos[data.watch]
+    return {
+        "psnr": round(float(np.mean(decibels)), 3),
+        "srocc": round(srocc(medians, opinions), 4),
+        "plcc": round(plcc(medians, opinions), 4),
+        "spread": round(float(np.mean(spreads)), 4),
+    }

@@ -2,10 +2,11 @@
 
 - none: M(x), the undefended metric;
 - MS: median of M(clamp(x + σg)), median smoothing alone;
-- DMS: median of M(clamp(D(clamp(x + σg)))), the function that ships.
+- denoised: median of M(clamp(D(clamp(x + σg)))), the function that ships.
 
 The noise is the runtime's integer noise. SROCC and PLCC are given pooled and for each subset of the table,
-because subsets that differ in mean score flatter a pooled correlation.
+because subsets that differ in mean score flatter a pooled correlation. ``benchmarks/correlation.py`` measures the
+exported bundle, with intervals and widths; this is the quick look at weights.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from runtime.frames import Lattice, lattice
 from runtime.noise import draw, table_for
 
 from .correlation import plcc, srocc
-from .data import Photograph, read_rgb, read_scores
+from .data import Photograph, read_rgb
 from .networks.mobilenet import mobilenet_v1_050
 from .networks.unet import unet_16
 
 WEIGHTS = Path(__file__).parent / "weights"
+DEFENCES = ("none", "MS", "denoised")
 _BATCH = 8
 
 
@@ -44,7 +46,7 @@ def noisy_copies(picture: Lattice, sigma: float, samples: int, seed: int) -> tor
 def median_scores(
     metric: nn.Module, denoiser: nn.Module, picture: Lattice, sigma: float, samples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Scores of one picture under none, MS and DMS."""
+    """Scores of one picture under each of ``DEFENCES``."""
     clean = torch.from_numpy(picture.values[None].astype(np.float32) / picture.steps)
     copies = torch.split(noisy_copies(picture, sigma, samples, seed), _BATCH)
     smoothed = torch.cat([metric(copy) for copy in copies]).median()
@@ -55,7 +57,7 @@ def median_scores(
 def correlations(
     scores: NDArray[np.float64], photographs: Sequence[Photograph]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """{subset: {none, MS, DMS: {srocc, plcc, pictures}}}; ``pooled`` is all of them."""
+    """{subset: {defence: {srocc, plcc, pictures}}}; ``pooled`` is all of them; subsets of fewer than 3 are left out."""
     subsets = {"pooled": np.ones(len(photographs), bool)}
     for name in sorted({p.subset for p in photographs}):
         subsets[name] = np.array([p.subset == name for p in photographs])
@@ -67,39 +69,49 @@ def correlations(
                 "plcc": round(plcc(scores[chosen, column], mos[chosen]), 4),
                 "pictures": int(chosen.sum()),
             }
-            for column, defence in enumerate(("none", "MS", "DMS"))
+            for column, defence in enumerate(DEFENCES)
         }
         for subset, chosen in subsets.items()
+        if chosen.sum() >= 3
     }
 
 
-def evaluate(table: Path, folder: Path, split: str, samples: int, limit: int | None, output: Path | None) -> None:
-    """Print, and optionally write, the correlations of the committed weights on one split."""
-    photographs = [p for p in read_scores(table, folder) if p.split == split][:limit]
-    if len(photographs) < 3:
-        raise ValueError(f"{table} has {len(photographs)} pictures of split {split!r}: a correlation needs 3")
-    config = json.loads((WEIGHTS / "denoiser.json").read_text())["config"]
+def evaluate(
+    photographs: Sequence[Photograph],
+    *,
+    split: str = "val",
+    samples: int = 32,
+    limit: int | None = None,
+    metric_weights: Path = WEIGHTS / "metric.safetensors",
+    denoiser_weights: Path = WEIGHTS / "denoiser.safetensors",
+    sigma: float = 0.12,
+    downscale: int = 2,
+    output: Path | None = None,
+) -> None:
+    """Print, and optionally write as JSON, the correlations on one split.
+
+    Raises ValueError for fewer than 3 pictures.
+    """
+    chosen = [p for p in photographs if p.split == split][:limit]
+    if len(chosen) < 3:
+        raise ValueError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")
     metric, denoiser = mobilenet_v1_050(), unet_16()
-    metric.load_state_dict(load_file(WEIGHTS / "metric.safetensors"))
-    denoiser.load_state_dict(load_file(WEIGHTS / "denoiser.safetensors"))
+    metric.load_state_dict(load_file(metric_weights))
+    denoiser.load_state_dict(load_file(denoiser_weights))
     metric.eval()
     denoiser.eval()
     rows = []
     with torch.inference_mode():
-        for seed, photograph in enumerate(tqdm(photographs, "scoring", disable=None)):
-            picture = lattice(read_rgb(photograph.path), downscale=config["downscale"])
-            rows.append(median_scores(metric, denoiser, picture, config["sigma"], samples, seed))
+        for seed, photograph in enumerate(tqdm(chosen, "scoring", disable=None)):
+            picture = lattice(read_rgb(photograph.path), downscale=downscale)
+            rows.append(median_scores(metric, denoiser, picture, sigma, samples, seed))
     scores = np.array(rows)
-    figures = {
-        "split": split,
-        "samples": samples,
-        "sigma": config["sigma"],
-        "correlation": correlations(scores, photographs),
-    }
-    for subset, row in figures["correlation"].items():
+    measured = correlations(scores, chosen)
+    figures = {"split": split, "samples": samples, "sigma": sigma, "correlation": measured}
+    for subset, row in measured.items():
         for defence, values in row.items():
             print(
-                f"{subset:8} {defence:5} SROCC {values['srocc']:.4f}  PLCC {values['plcc']:.4f}  n={values['pictures']}"
+                f"{subset:8} {defence:8} SROCC {values['srocc']:.4f}  PLCC {values['plcc']:.4f}  n={values['pictures']}"
             )
     if output:
         output.write_text(json.dumps(figures, indent=2) + "\n")

@@ -73,7 +73,7 @@ def train(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     first = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
         if state["fingerprint"] != fingerprint:
             raise ValueError(f"{checkpoint} belongs to another configuration: delete it or choose another --out")
         network.load_state_dict(state["network"])

@@ -1,11 +1,12 @@
 """Train the metric: ridge head on frozen features, then everything fine-tuned.
 
 Loss of a batch, with p = score/100 and m = opinion score: 10·mean (p − m)² + (1 − Pearson(p, m)).
-A tenth of the training photographs is held back to watch the run; ``val`` is never read here.
+A ``held_back`` share of the training photographs is kept aside to watch the run; ``val`` is never read here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .correlation import plcc, srocc
-from .data import read_domain, read_scores
+from .data import Photograph, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
-from .networks.mobilenet import MobileNetQuality
+from .networks import METRICS
+from .networks.mobilenet import BackboneMetric
 
 
 @dataclass(frozen=True)
 class MetricConfig:
-    """Everything that decides the weights."""
+    """Everything that decides the weights. ``network``: one of ``networks.METRICS``."""
 
-    width: float = 0.5
+    network: str = "mobilenet_v1_050"
     downscale: int = 2
     steps: int = 3600
     batch: int = 16
@@ -38,6 +40,10 @@ class MetricConfig:
     seed: int = 1
     held_back: float = 0.08
 
+    def __post_init__(self) -> None:
+        if self.network not in METRICS:
+            raise ValueError(f"network {self.network!r} is not known: use one of {', '.join(METRICS)}")
+
 
 def predict(network: nn.Module, domain: np.ndarray, steps: int, batch: int = 16) -> np.ndarray:
     """Scores of uint16 N×3×h×w lattice values; ``steps`` lattice units make 1.0."""
@@ -49,7 +55,7 @@ def predict(network: nn.Module, domain: np.ndarray, steps: int, batch: int = 16)
     return torch.cat(scores).numpy()
 
 
-def fit_ridge_head(network: MobileNetQuality, domain: np.ndarray, mos: np.ndarray, steps: int, ridge: float) -> None:
+def fit_ridge_head(network: BackboneMetric, domain: np.ndarray, mos: np.ndarray, steps: int, ridge: float) -> None:
     """Set the feature normalisation and the head to the ridge solution for logit(mos)."""
     collected = []
     with torch.inference_mode():
@@ -78,18 +84,30 @@ def batch_loss(scores: Tensor, mos: Tensor) -> Tensor:
     return loss
 
 
-def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path, out: Path) -> None:
-    """Train on the ``train`` rows of the table; write ``metric.safetensors`` and ``metric.json`` into ``out``."""
+def train_metric(
+    config: MetricConfig,
+    photographs: Sequence[Photograph],
+    backbone: Path,
+    out: Path,
+    device: str = "cpu",
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Train on the ``train`` photographs; write ``metric.safetensors`` and ``metric.json`` into ``out``.
+
+    ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Raises ValueError for
+    photographs or a configuration that cannot be used, OSError for a missing file.
+    """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    photographs = [p for p in read_scores(table, folder) if p.split == "train"]
-    order = np.random.default_rng(config.seed).permutation(len(photographs))
-    domain = read_domain(photographs, config.downscale)
-    mos = np.array([p.mos for p in photographs], np.float32)
-    lattice_steps = 255 * config.downscale**2
-    watch, learn = np.split(order, [round(config.held_back * len(order))])
+    data = read_training_set(
+        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, size=size
+    )
+    domain, mos, lattice_steps, learn, watch = data.domain, data.mos, data.steps, data.learn, data.watch
+    height, width = domain.shape[2:]
+    if config.crop > min(height, width):
+        raise ValueError(f"crop {config.crop} is larger than the pictures, {(height, width)} on the domain")
 
-    network = MobileNetQuality(config.width)
+    network = METRICS[config.network].make()
     network.load_backbone(backbone)
     if not (out / "metric.checkpoint").exists():
         fit_ridge_head(network, domain[learn], mos[learn], lattice_steps, config.ridge)
@@ -98,12 +116,13 @@ def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path
             f"ridge head, held back: SROCC {srocc(start, mos[watch]):.4f} PLCC {plcc(start, mos[watch]):.4f}",
             flush=True,
         )
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    head = list(network.head.parameters())
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone_parameters = list(network.convolutions.parameters())
+    others = [p for name, p in network.named_parameters() if not name.startswith("convolutions.")]
     optimizer = torch.optim.AdamW(
         [
-            {"params": list(network.convolutions.parameters()), "lr": config.backbone_rate},
-            {"params": head, "lr": config.head_rate},
+            {"params": backbone_parameters, "lr": config.backbone_rate},
+            {"params": others, "lr": config.head_rate},
         ],
         weight_decay=config.weight_decay,
     )
@@ -112,23 +131,23 @@ def train_metric(config: MetricConfig, table: Path, folder: Path, backbone: Path
         network.train()
         chosen = learn[batch_indices(config.seed, step, config.batch, len(learn)).numpy()]
         generator = generator_for(config.seed, step)
-        size = domain.shape[2]
-        top, left = torch.randint(0, size - config.crop + 1, (2,), generator=generator).tolist()
+        top = int(torch.randint(0, height - config.crop + 1, (1,), generator=generator))
+        left = int(torch.randint(0, width - config.crop + 1, (1,), generator=generator))
         crop = domain[chosen, :, top : top + config.crop, left : left + config.crop]
         image = torch.from_numpy(crop.astype(np.float32) / lattice_steps)
         flip = torch.rand(len(chosen), generator=generator) < 0.5
         image[flip] = image[flip].flip(3)
-        features = network.features(image.to(memory_format=torch.channels_last))
+        features = network.features(image.to(device, memory_format=torch.channels_last))
         kept = torch.rand(features.shape, generator=generator) >= config.dropout
-        scores = 100 * torch.sigmoid(network.head(features * kept / (1 - config.dropout)).squeeze(1))
-        return batch_loss(scores, torch.from_numpy(mos[chosen]))
+        scores = 100 * torch.sigmoid(network.head(features * kept.to(device) / (1 - config.dropout)).squeeze(1))
+        return batch_loss(scores, torch.from_numpy(mos[chosen]).to(device))
 
     average = train(
         network, optimizer, loss_of_step, steps=config.steps, warmup=200, decay=config.decay,
-        checkpoint=out / "metric.checkpoint", fingerprint=f"metric {config}",
+        checkpoint=out / "metric.checkpoint", fingerprint=f"metric {config}" + cut_to(size),
     )  # fmt: skip
-    scores = predict(average, domain[watch], lattice_steps)
+    scores = predict(average.cpu(), domain[watch], lattice_steps)
     held_back = {"srocc": round(srocc(scores, mos[watch]), 4), "plcc": round(plcc(scores, mos[watch]), 4)}
     print("held back:", held_back, flush=True)
     save_weights(average, out / "metric.safetensors")
-    save_config(out / "metric.json", config, held_back=held_back, photographs=len(learn))
+    save_config(out / "metric.json", config, held_back=held_back, photographs=len(learn), size=size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.data import read_domain, read_scores
 from training.denoiser import DenoiserConfig, train_denoiser
 from training.loop import batch_indices, cosine_with_warmup
 from training.metric import MetricConfig, batch_loss, train_metric
+from training.networks import METRICS
 from training.networks.mobilenet import MobileNetQuality, mobilenet_v1_025
 from training.networks.unet import unet_16
 
@@ -50,18 +52,20 @@ def _backbone(path: Path) -> Path:
     return path
 
 
-SMALL = DenoiserConfig(steps=8, batch=4, crop=16)
+SMALL = DenoiserConfig(steps=8, batch=4, crop=16, held_back=0.3)
+FULL = replace(SMALL, crop=32, score=0.1, ranking=0.1, faults=0.3)
 
 
+@pytest.mark.parametrize("config", [SMALL, FULL], ids=["dms", "dms-iqa"])
 def test_a_killed_run_ends_in_the_same_weights(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: DenoiserConfig, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training import loop
 
     every_three = {**(loop.train.__kwdefaults__ or {}), "every": 3}
     monkeypatch.setattr(loop.train, "__kwdefaults__", every_three)
-    table = photographs / "scores.csv"
-    train_denoiser(SMALL, table, photographs, tmp_path / "whole")
+    rows = read_scores(photographs / "scores.csv", photographs)
+    train_denoiser(config, rows, tmp_path / "whole")
 
     noisy, calls = denoiser_module.noisy, []
 
@@ -73,28 +77,64 @@ def test_a_killed_run_ends_in_the_same_weights(
 
     monkeypatch.setattr(denoiser_module, "noisy", killed)
     with pytest.raises(KeyboardInterrupt):
-        train_denoiser(SMALL, table, photographs, tmp_path / "killed")
+        train_denoiser(config, rows, tmp_path / "killed")
     assert torch.load(tmp_path / "killed" / "denoiser.checkpoint", weights_only=True)["step"] == 3
-    train_denoiser(SMALL, table, photographs, tmp_path / "killed")
+    train_denoiser(config, rows, tmp_path / "killed")
     for name, whole in load_file(tmp_path / "whole" / "denoiser.safetensors").items():
         assert torch.equal(whole, load_file(tmp_path / "killed" / "denoiser.safetensors")[name]), name
 
 
+def test_score_terms_change_the_weights_and_start_is_used(photographs: Path, tmp_path: Path) -> None:
+    rows = read_scores(photographs / "scores.csv", photographs)
+    train_denoiser(SMALL, rows, tmp_path / "dms")
+    start = str(tmp_path / "dms" / "denoiser.safetensors")
+    still = replace(FULL, start=start, rate=0.0, steps=1)
+    train_denoiser(still, rows, tmp_path / "still")
+    moved = replace(still, rate=1e-3, steps=3)
+    train_denoiser(moved, rows, tmp_path / "moved")
+    first, same, other = (load_file(tmp_path / n / "denoiser.safetensors") for n in ("dms", "still", "moved"))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["last.weight"], other["last.weight"])
+    record = json.loads((tmp_path / "moved" / "denoiser.json").read_text())
+    assert set(record["held_back"]) == {"psnr", "srocc", "plcc", "spread"}
+
+
+def test_a_changed_start_is_another_run(tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(b"one")
+    config = DenoiserConfig(start=str(start))
+    before = config.files()
+    start.write_bytes(b"two")
+    assert config.files() != before
+
+
+def test_unknown_names_are_told() -> None:
+    with pytest.raises(ValueError, match="margin, spearman"):
+        DenoiserConfig(ranking_loss="hinge")
+    with pytest.raises(ValueError, match="mobilenet_v1_050"):
+        DenoiserConfig(metric="vgg")
+
+
 def test_another_configuration_is_not_mixed_in(photographs: Path, tmp_path: Path) -> None:
-    train_denoiser(SMALL, photographs / "scores.csv", photographs, tmp_path)
+    rows = read_scores(photographs / "scores.csv", photographs)
+    train_denoiser(SMALL, rows, tmp_path)
     with pytest.raises(ValueError, match="another configuration"):
-        train_denoiser(DenoiserConfig(steps=9, batch=4, crop=16), photographs / "scores.csv", photographs, tmp_path)
+        train_denoiser(replace(SMALL, steps=9), rows, tmp_path)
+    with pytest.raises(ValueError, match="another configuration"):
+        train_denoiser(SMALL, rows, tmp_path, size=(24, 20))
 
 
-def test_metric_trains(photographs: Path, tmp_path: Path) -> None:
-    config = MetricConfig(width=0.25, steps=3, batch=4, crop=32, held_back=0.3)
-    train_metric(config, photographs / "scores.csv", photographs, _backbone(tmp_path / "b.npz"), tmp_path / "out")
+@pytest.mark.parametrize("network", ["mobilenet_v1_025", "bilinear_025"])
+def test_metric_trains(network: str, photographs: Path, tmp_path: Path) -> None:
+    config = MetricConfig(network=network, steps=3, batch=4, crop=32, held_back=0.3)
+    rows = read_scores(photographs / "scores.csv", photographs)
+    train_metric(config, rows, _backbone(tmp_path / "b.npz"), tmp_path / "out")
     record = json.loads((tmp_path / "out" / "metric.json").read_text())
     assert record["config"]["seed"] == 1
     assert record["photographs"] == 7
-    network = MobileNetQuality(0.25)
-    network.load_state_dict(load_file(tmp_path / "out" / "metric.safetensors"))
-    scores = network(torch.rand(2, 3, 40, 52))
+    trained = METRICS[network].make()
+    trained.load_state_dict(load_file(tmp_path / "out" / "metric.safetensors"))
+    scores = trained(torch.rand(2, 3, 40, 52))
     assert scores.shape == (2,)
     assert ((scores > 0) & (scores < 100)).all()
 

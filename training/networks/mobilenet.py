@@ -12,6 +12,7 @@ normalised, one linear layer, 100·sigmoid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,11 @@ _BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)
 _POOLED_AFTER = (2, 4, 6, 10, 14, 18, 22, 26)
 
 
-class MobileNetQuality(nn.Module):
-    """MobileNetV1 with pooled statistics and a linear quality head."""
+class BackboneMetric(nn.Module):
+    """MobileNetV1, statistics of its maps, one linear layer, 100·sigmoid. A subclass says which statistics.
+
+    ``convolutions``: the backbone. ``feature_mean``, ``feature_scale``: normalise the statistics. ``head``: linear.
+    """
 
     feature_mean: Tensor
     feature_scale: Tensor
@@ -42,25 +46,30 @@ class MobileNetQuality(nn.Module):
             channels = out
         self.convolutions = nn.ModuleList(convolutions)
         self._ordered = tuple(convolutions)  # the same modules, with their type
-        features = 2 * sum(convolutions[i].out_channels for i in _POOLED_AFTER)
+
+    def set_head(self, features: int) -> None:
+        """Give it a head for ``features`` statistics, not yet fitted."""
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_scale", torch.ones(features))
         self.head = nn.Linear(features, 1)
 
-    def features(self, image: Tensor) -> Tensor:
-        """N×3×H×W in [0, 1] → N×F pooled statistics, normalised."""
+    def maps(self, image: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """N×3×H×W in [0, 1] → (index, N×C×h×w) after each convolution in turn."""
         maps = 2 * image - 1
-        pooled = []
         for index, convolution in enumerate(self._ordered):
             if convolution.kernel_size[0] == 3:
                 before = 0 if convolution.stride[0] == 2 else 1
                 maps = F.pad(maps, (before, 1, before, 1))
             maps = F.relu6(convolution(maps))
-            if index in _POOLED_AFTER:
-                mean = maps.mean((2, 3), keepdim=True)
-                variance = (maps - mean).square().mean((2, 3))
-                pooled += [mean.flatten(1), (variance + 1e-6).sqrt()]
-        return (torch.cat(pooled, 1) - self.feature_mean) * self.feature_scale
+            yield index, maps
+
+    def statistics(self, image: Tensor) -> Tensor:
+        """N×3×H×W in [0, 1] → N×F."""
+        raise NotImplementedError
+
+    def features(self, image: Tensor) -> Tensor:
+        """N×3×H×W in [0, 1] → N×F, normalised."""
+        return (self.statistics(image) - self.feature_mean) * self.feature_scale
 
     def forward(self, image: Tensor) -> Tensor:
         """N×3×H×W in [0, 1] → N scores in (0, 100)."""
@@ -79,6 +88,24 @@ class MobileNetQuality(nn.Module):
                 convolution.weight.copy_(weight)
                 assert convolution.bias is not None
                 convolution.bias.copy_(torch.from_numpy(arrays[f"conv{index:02d}.bias"]))
+
+
+class MobileNetQuality(BackboneMetric):
+    """Mean and standard deviation pooled at eight depths."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__(width)
+        self.set_head(2 * sum(self._ordered[i].out_channels for i in _POOLED_AFTER))
+
+    def statistics(self, image: Tensor) -> Tensor:
+        """N×3×H×W in [0, 1] → N×F."""
+        pooled = []
+        for index, maps in self.maps(image):
+            if index in _POOLED_AFTER:
+                mean = maps.mean((2, 3), keepdim=True)
+                variance = (maps - mean).square().mean((2, 3))
+                pooled += [mean.flatten(1), (variance + 1e-6).sqrt()]
+        return torch.cat(pooled, 1)
 
 
 def mobilenet_v1_025() -> MobileNetQuality:
