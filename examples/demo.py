@@ -18,7 +18,7 @@ FRAMES, SIZE = 30, 256
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    photograph = skimage.data.astronaut()
+    photograph = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     skimage.io.imsave(folder / "astronaut.png", photograph, check_contrast=False)
     with av.open(folder / "astronaut.mp4", "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "23"})

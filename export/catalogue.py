@@ -36,22 +36,38 @@ class Entry:
     sigma: float | None = None
 
 
+_SCORE = ScoreContract(0.0, 100.0, higher_is_better=True)
+_SIGMA = 0.12
+
 METRICS = {
     DEFAULT_METRIC: Entry(
         spec="training.networks.mobilenet:mobilenet_v1_050",
         weights=WEIGHTS / "metric.safetensors",
         version="1",
         licence="Apache-2.0",
-        score=ScoreContract(0.0, 100.0, higher_is_better=True),
-    )
+        score=_SCORE,
+    ),
+    # Another architecture, for the evidence.
+    "bilinear_025": Entry(
+        spec="training.networks.bilinear:bilinear_025",
+        weights=WEIGHTS / "bilinear_025.safetensors",
+        version="1",
+        licence="Apache-2.0",
+        score=_SCORE,
+    ),
 }
 
 DENOISERS = {
-    DEFAULT_DENOISER: Entry(
+    name: Entry(
         spec="training.networks.unet:unet_16",
-        weights=WEIGHTS / "denoiser.safetensors",
+        weights=WEIGHTS / f"{file}.safetensors",
         version="1",
         licence="Apache-2.0",
-        sigma=0.12,
+        sigma=_SIGMA,
+    )
+    for name, file in (
+        (DEFAULT_DENOISER, "denoiser"),
+        ("unet_16_mse", "denoiser_mse"),  # pixels alone, the start of the other two
+        ("unet_16_bilinear", "denoiser_bilinear"),  # trained against bilinear_025
     )
 }
