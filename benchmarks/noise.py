@@ -1,6 +1,6 @@
 """Nanoseconds a noise value: the exact lattice sampler against NumPy's float32 Gaussians, in one run.
 
-    python benchmarks/noise.py
+    python -m benchmarks.noise
 
 Interleaved repetitions, medians, one thread. The ratio is what matters; the times are this machine's.
 """

@@ -1,0 +1,282 @@
+"""How far can the score be moved, with the metric bare and with each defence, and does any attack leave the interval?
+
+    python -m benchmarks.robustness --scores biq2021/scores.csv --images biq2021/images --kodak kodak24
+
+Frames are centre squares of 256×256 of real photographs. The attacker knows the networks, and for the defences the
+noise level; he differentiates the mean over fresh noisy copies. ε is the L2 radius on the source frame, RGB in [0, 1].
+Certificates are of scope "reported" from the runtime; a trial is broken where the next reported score of the attacked
+frame, a median of fresh noisy copies, lies outside the interval of the untouched frame.
+Writes docs/evidence/robustness.json, its figure, and a section of docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import binom
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import export
+from export.catalogue import DEFAULT_METRIC
+from runtime import Certifier
+from runtime.frames import lattice
+from runtime.version import __version__
+from training.data import read_rgb, read_scores
+
+from .attacks import Score, expectation, nes, pgd, random_direction, universal
+from .defences import DENOISERS, SMOOTHED, bundle_path
+from .page import table, write_section
+
+SIZE, DOWNSCALE, SIGMA = 256, 2, 0.12
+ALPHA, SAMPLES = 0.01, 101
+CERTIFIED = (0.05, 0.1, 0.15, 0.2, 0.25)
+BEYOND = (0.5, 1.0, 2.0, 4.0)
+SIGNS = (1, -1)
+STEPS, ADAPTIVE_STEPS, COPIES = 20, 12, 4
+BLACK_BOX = 0.25
+FRAMES = 52
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The centre square. Raises ValueError for a smaller picture."""
+    top, left = (picture.shape[0] - SIZE) // 2, (picture.shape[1] - SIZE) // 2
+    if top < 0 or left < 0:
+        raise ValueError(f"a picture of {picture.shape[1]}×{picture.shape[0]} is smaller than {SIZE}×{SIZE}")
+    return np.ascontiguousarray(picture[top : top + SIZE, left : left + SIZE])
+
+
+def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
+    """The frame on the engine's domain, 3×h×w in [0, 1]."""
+    picture = lattice(frame, downscale=DOWNSCALE)
+    return torch.from_numpy(picture.values.astype(np.float32) / picture.steps)
+
+
+def networks() -> tuple[nn.Module, dict[str, Score]]:
+    """The bare metric, and defence → f, the function whose median is reported; none holds gradients."""
+    metric = export.load_metric(DEFAULT_METRIC).module.eval().requires_grad_(False)
+    functions: dict[str, Score] = {}
+    for defence in SMOOTHED:
+        loaded = export.load_denoiser(DENOISERS[DEFAULT_METRIC][defence])
+        functions[defence] = metric if loaded is None else _chain(metric, loaded.module.eval().requires_grad_(False))
+    return metric, functions
+
+
+def _chain(metric: nn.Module, denoiser: nn.Module) -> Score:
+    return lambda pictures: metric(denoiser(pictures).clamp(0, 1))
+
+
+def reported(score: Score, picture: Tensor, generator: torch.Generator, samples: int = SAMPLES) -> float:
+    """The median of fresh noisy scores of one picture."""
+    with torch.inference_mode():
+        noisy = [
+            score(
+                (picture + SIGMA * torch.randn((min(8, samples - s), *picture.shape), generator=generator)).clamp(0, 1)
+            )
+            for s in range(0, samples, 8)
+        ]
+    return float(torch.cat(noisy).median())
+
+
+def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) -> dict[str, Any]:
+    """Everything about one frame: certificates, and the score after each attack."""
+    number, frame, bundle, directions = job
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(1000 + number)
+    metric, functions = networks()
+    picture = engine_picture(frame)
+    result: dict[str, Any] = {"frame": number, "intervals": {}, "trials": [], "moved": {}}
+
+    bare = metric(picture[None]).item()
+    clean = {d: reported(f, picture, generator) for d, f in functions.items()}
+    for epsilon in CERTIFIED:
+        with Certifier(
+            bundle, epsilon=epsilon, alpha=ALPHA, samples=SAMPLES, scope="reported", public_seed=number, threads=1
+        ) as certifier:
+            certificate = certifier.certify(frame)
+        result["intervals"][f"{epsilon:g}"] = [certificate.lower, certificate.score, certificate.upper]
+
+    shipped = functions["DMS-IQA"]
+    for epsilon in (*CERTIFIED, *BEYOND):
+        radius = epsilon / DOWNSCALE  # on the engine's domain
+        certified = epsilon in CERTIFIED
+        moved: dict[str, float] = {}
+        attempts: dict[str, Tensor] = {}
+        for sign in SIGNS:
+            way = "up" if sign > 0 else "down"
+            attempts[f"PGD on the bare metric, {way}"] = delta = pgd(
+                lambda x: metric(x.clamp(0, 1)), picture, radius, sign, STEPS
+            )
+            moved["none"] = max(moved.get("none", 0.0), abs(metric((picture + delta).clamp(0, 1)[None]).item() - bare))
+            for defence, function in functions.items():
+                if defence != "DMS-IQA" and sign < 0:
+                    continue
+                adaptive = expectation(function, SIGMA, COPIES, generator)
+                delta = pgd(adaptive, picture, radius, sign, ADAPTIVE_STEPS)
+                if defence == "DMS-IQA":
+                    attempts[f"adaptive PGD, {way}"] = delta
+                else:
+                    moved[defence] = abs(reported(function, picture + delta, generator) - clean[defence])
+            for name, direction in directions.items():
+                attempts[f"universal, {name}, {way}"] = sign * radius * direction
+        if epsilon == BLACK_BOX:
+            for sign in SIGNS:
+                attempts[f"NES, {'up' if sign > 0 else 'down'}"] = nes(
+                    expectation(shipped, SIGMA, COPIES, generator), picture, radius, sign,
+                    steps=8, pairs=6, generator=generator,
+                )  # fmt: skip
+        attempts["random direction"] = random_direction(picture, radius, generator)
+        if not certified:  # only the strongest kind, for the figure
+            attempts = {name: delta for name, delta in attempts.items() if name.startswith("adaptive")}
+        for name, delta in attempts.items():
+            assert delta.norm().item() <= radius * (1 + 1e-5)
+            score = reported(shipped, picture + delta, generator)
+            if name.startswith("adaptive"):
+                moved["DMS-IQA"] = max(moved.get("DMS-IQA", 0.0), abs(score - clean["DMS-IQA"]))
+            if certified:
+                result["trials"].append([f"{epsilon:g}", name, score])
+        result["moved"][f"{epsilon:g}"] = moved
+    return result
+
+
+def universal_directions(pictures: Tensor) -> dict[str, Tensor]:
+    """Against the bare metric and against the shipped function, from pictures that are not attacked later."""
+    metric, functions = networks()
+    generator = torch.Generator().manual_seed(7)
+    smoothed = expectation(functions["DMS-IQA"], SIGMA, 1, generator)
+    options = {"steps": 60, "batch": 8, "generator": generator}
+    return {
+        "bare metric": universal(lambda x: metric(x.clamp(0, 1)), pictures, 1, **options),  # type: ignore[arg-type]
+        "adaptive": universal(smoothed, pictures, 1, **options),  # type: ignore[arg-type]
+    }
+
+
+def summary(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """Trials, broken certificates with what α allows, and movement against ε."""
+    trials: dict[str, dict[str, int]] = {}
+    total = broken = 0
+    for frame in frames:
+        for epsilon, name, score in frame["trials"]:
+            lower, _, upper = frame["intervals"][epsilon]
+            row = trials.setdefault(name, {"trials": 0, "broken": 0})
+            out = not lower <= score <= upper
+            row["trials"] += 1
+            row["broken"] += out
+            total, broken = total + 1, broken + out
+    movement = {}
+    for epsilon in (f"{e:g}" for e in (*CERTIFIED, *BEYOND)):
+        row = {d: float(np.mean([f["moved"][epsilon][d] for f in frames])) for d in ("none", *SMOOTHED)}
+        halves = [
+            (f["intervals"][epsilon][2] - f["intervals"][epsilon][0]) / 2 for f in frames if epsilon in f["intervals"]
+        ]
+        movement[epsilon] = {k: round(v, 4) for k, v in row.items()} | {
+            "half_width": round(float(np.mean(halves)), 4) if halves else None
+        }
+    return {
+        "frames": len(frames),
+        "trials": total,
+        "broken": broken,
+        "expected_at_most": round(ALPHA * total, 1),
+        "binomial_999": int(binom.ppf(0.999, total, ALPHA)),
+        "by_attack": trials,
+        "movement": movement,
+    }
+
+
+def page(record: dict[str, Any]) -> str:
+    """The Markdown section."""
+    movement = [
+        [
+            e,
+            *(f"{row[d]:.2f}" for d in ("none", *SMOOTHED)),
+            "–" if row["half_width"] is None else f"{row['half_width']:.2f}",
+        ]
+        for e, row in record["movement"].items()
+    ]
+    attacks = [[name, str(row["trials"]), str(row["broken"])] for name, row in record["by_attack"].items()]
+    return "\n\n".join(
+        [
+            f"{record['frames']} frames, {record['trials']} trials at ε ≤ {CERTIFIED[-1]}: {record['broken']} broken "
+            f"certificates, where α = {ALPHA} allows {record['expected_at_most']} on average.",
+            "Mean movement of the score in points of 100 under white-box PGD (bare: through the metric; "
+            "defences: adaptive, reported score), and the mean certified half-width:",
+            table(["ε", "none", *SMOOTHED, "certified ±"], movement),
+            table(["attack", "trials", "broken"], attacks),
+            "![Score movement against ε](evidence/robustness.svg)",
+        ]
+    )
+
+
+def draw(record: dict[str, Any], path: Path) -> None:
+    """Movement against ε, with the certified half-width, as SVG."""
+    from .figure import axes, save
+
+    figure, axis = axes("L2 radius ε on the source frame", "movement of the score, points of 100")
+    epsilons = [float(e) for e in record["movement"]]
+    for defence in ("none", *SMOOTHED):
+        axis.plot(epsilons, [row[defence] for row in record["movement"].values()], marker="o", label=defence)
+    certified = [
+        (float(e), row["half_width"]) for e, row in record["movement"].items() if row["half_width"] is not None
+    ]
+    axis.plot(*zip(*certified, strict=True), color="black", linestyle="--", label="certified ± (DMS-IQA)")
+    axis.set_xscale("log")
+    axis.legend()
+    save(figure, path)
+
+
+def main() -> None:
+    """Attack, write the record, the figure and the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scores", type=Path, required=True, help="CSV with columns image, mos, split")
+    parser.add_argument("--images", type=Path, required=True, help="folder the image column is relative to")
+    parser.add_argument("--kodak", type=Path, required=True, help="folder of pristine PNG photographs")
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help=f"fewer: a trial run, nothing written; default {FRAMES}"
+    )
+    parser.add_argument("--work", type=Path, default=Path("build/evidence"), help="bundles and checkpoints")
+    options = parser.parse_args()
+    rows = read_scores(options.scores, options.images)
+    sources = sorted(options.kodak.glob("*.png")) + [p.path for p in rows if p.split == "val"]
+    paths = sources[: options.frames]
+    learn = [engine_picture(centre(read_rgb(p.path))) for p in [p for p in rows if p.split == "train"][:64]]
+    bundle = bundle_path(options.work / "bundles", DEFAULT_METRIC, "DMS-IQA", SIGMA)
+    directions = universal_directions(torch.stack(learn))
+    digest = (bundle / "manifest.json").read_bytes()
+    checkpoint = options.work / "robustness.jsonl"
+    done: dict[int, dict[str, Any]] = {}
+    header = json.dumps({"manifest": digest.decode()})
+    if checkpoint.exists():
+        first, *lines = checkpoint.read_text().splitlines()
+        if first == header:
+            done = {made["frame"]: made for made in map(json.loads, lines)}
+    if not done:
+        checkpoint.write_text(header + "\n")
+    jobs = [(i, centre(read_rgb(path)), bundle, directions) for i, path in enumerate(paths) if i not in done]
+    with ProcessPoolExecutor(os.cpu_count()) as pool, checkpoint.open("a") as log:
+        for made in tqdm(pool.map(attack_frame, jobs), "attacking", total=len(jobs), disable=None):
+            done[made["frame"]] = made
+            log.write(json.dumps(made) + "\n")
+            log.flush()
+    record = {
+        "version": __version__, "alpha": ALPHA, "samples": SAMPLES, "sigma": SIGMA, "scope": "reported",
+        **summary([done[i] for i in range(len(paths))]),
+    }  # fmt: skip
+    print(page(record))
+    if options.frames >= FRAMES:
+        (DOCS / "evidence").mkdir(exist_ok=True)
+        (DOCS / "evidence" / "robustness.json").write_text(json.dumps(record, indent=1) + "\n")
+        draw(record, DOCS / "evidence" / "robustness.svg")
+        write_section(DOCS / "evidence.md", "robustness", page(record))
+
+
+if __name__ == "__main__":
+    main()
