@@ -15,7 +15,7 @@ Subsampled chroma is interpolated linearly between the positions its siting says
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ _STEP = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma rows and col
 SUBSAMPLINGS = tuple(_STEP)
 _CENTRED = {"left": (True, False), "center": (True, True), "topleft": (False, False)}  # between luma rows, columns
 CHROMA_LOCATIONS = tuple(_CENTRED)
+STRIP = 2**16  # chroma samples converted at a time
 
 
 @dataclass(frozen=True)
@@ -105,20 +106,17 @@ def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int,
     return height, width
 
 
-def _upsample(plane: NDArray[Any], step: int, centred: bool, length: int) -> NDArray[Any]:
-    """Along axis 0: four times the linear interpolation of chroma at each of ``length`` luma positions."""
+def _interpolate(samples: NDArray[Any], step: int, centred: bool) -> tuple[NDArray[Any], ...]:
+    """Along axis 0: four times the linear interpolation of chroma at each of ``step`` luma positions a sample.
+
+    ``samples``: with one more at either end. Returns ``step`` arrays, the first for luma positions 0, step, 2·step, …
+    """
+    before, inner, after = samples[:-2], samples[1:-1], samples[2:]
     if step == 1:
-        return plane * 4
-    before = np.concatenate((plane[:1], plane[:-1]))
-    after = np.concatenate((plane[1:], plane[-1:]))
-    result = np.empty((2 * len(plane), *plane.shape[1:]), plane.dtype)
+        return (4 * inner,)
     if centred:  # chroma sits between two luma positions: 1/4, 3/4
-        result[0::2] = before + 3 * plane
-        result[1::2] = 3 * plane + after
-    else:  # chroma sits on every other luma position
-        result[0::2] = 4 * plane
-        result[1::2] = 2 * (plane + after)
-    return result[:length]
+        return before + 3 * inner, 3 * inner + after
+    return 4 * inner, 2 * (inner + after)  # chroma sits on every other luma position
 
 
 def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -139,10 +137,10 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
 
     if conversion.matrix == "rgb":
         factor, half = round(luma_scale * 2**fraction), 1 << (fraction - 1)
-        for channel, plane in zip((1, 2, 0), planes, strict=True):
-            scaled = ((plane.astype(kind) - offset) * factor + half) >> fraction
-            np.clip(scaled, 0, top, out=scaled)
-            rgb[:, :, channel] = scaled
+        for rows in _strips(height, width):
+            for channel, plane in zip((1, 2, 0), planes, strict=True):
+                scaled = ((plane[rows].astype(kind) - offset) * factor + half) >> fraction
+                rgb[rows, :, channel] = np.clip(scaled, 0, top, out=scaled)
         return rgb
 
     chroma_scale = top / ((224 << (depth - 8)) if limited else top)
@@ -154,21 +152,35 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
     g_u = round(2 * (1 - kb) * kb / kg * chroma_scale * unit)
     g_v = round(2 * (1 - kr) * kr / kg * chroma_scale * unit)
 
-    rows, columns = _STEP[conversion.subsampling]
+    # Matrix and interpolation are linear, and exact in integers, so the matrix comes first, on the fewer samples; then
+    # every luma position within a chroma sample, of which 4:2:0 has 2×2, is an array of its own.
+    down, right = _STEP[conversion.subsampling]
     between_rows, between_columns = _CENTRED[conversion.chroma_location]
-    u, v = (
-        _upsample(
-            _upsample(plane.astype(kind) - (1 << (depth - 1)), rows, between_rows, height).T,
-            columns,
-            between_columns,
-            width,
-        ).T
-        for plane in planes[1:]
-    )
     shift = fraction + 4  # chroma is in sixteenths
-    y = (planes[0].astype(kind) - offset) * (16 * cy) + (1 << (shift - 1))
-    for channel, value in ((0, y + r_v * v), (2, y + b_u * u), (1, y - g_u * u - g_v * v)):
-        value >>= shift
-        np.clip(value, 0, top, out=value)
-        rgb[:, :, channel] = value
+    for rows in _strips(*planes[1].shape):
+        u, v = (_with_edges(plane, rows).astype(kind) - (1 << (depth - 1)) for plane in planes[1:])
+        out = rgb[rows.start * down : rows.stop * down]
+        luma = planes[0][rows.start * down : rows.stop * down] * kind(16 * cy)
+        luma += (1 << (shift - 1)) - offset * 16 * cy
+        for channel, chroma in ((0, r_v * v), (1, -g_u * u - g_v * v), (2, b_u * u)):
+            for i, line in enumerate(_interpolate(chroma, down, between_rows)):
+                for j, value in enumerate(_interpolate(line.T, right, between_columns)):
+                    y = luma[i::down, j::right]
+                    sums = value.T[: y.shape[0], : y.shape[1]]
+                    sums += y
+                    sums >>= shift
+                    out[i::down, j::right, channel] = np.clip(sums, 0, top, out=sums)
     return rgb
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """Row ranges of a plane, small enough for the arrays made from one to stay in the processor's cache."""
+    rows = max(1, STRIP // width)
+    for start in range(0, height, rows):
+        yield slice(start, min(start + rows, height))
+
+
+def _with_edges(plane: NDArray[Any], rows: slice) -> NDArray[Any]:
+    """These rows and one more sample on all four sides, repeated from the edge where the plane ends."""
+    wanted = np.arange(rows.start - 1, rows.stop + 1).clip(0, len(plane) - 1)
+    return np.pad(plane[wanted], ((0, 0), (1, 1)), "edge")

@@ -1,19 +1,25 @@
 """A video file → planes and the conversion its tags ask for, every frame or an error.
 
 The number of frames is known before the first is decoded, because α is split over it: the packets are counted
-without decoding and compared with the number the container declares. Decoding is strict (``err_detect=explode``,
-no frame threads, which lose damaged frames in silence), and a file that decodes to another number of frames
-than it holds packets is damaged.
+without decoding, compared with the number the container declares, and the file's structure is checked for a missing
+end (:mod:`runtime.containers`, which also says what cannot be seen). Decoding is strict (``err_detect=explode``, no
+frame threads, which lose damaged frames in silence), and a file that decodes to another number of frames than it
+holds packets is damaged.
 
-PyAV tells matrix, range and transfer of a stream; it does not tell the chroma siting, which is therefore always
-among the assumptions of a subsampled stream: "left", as H.264, HEVC, VP9 and AV1 default to, "center" for Motion JPEG.
+Matrix, range and chroma siting are those the stream says, or its first frame where the stream says nothing; what
+neither says is assumed, and named so. A later frame that says something else is an error, not converted wrongly.
+
+A path is opened as a file, never as a URL, and never as a list of other files (HLS, DASH, concat, image sequences).
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,48 +27,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .containers import check_whole
 from .errors import ConversionError, DependencyError, VideoError
-from .planes import Conversion, default_matrix, rgb_from_planes
+from .layouts import LAYOUTS, Layout, planes_of
+from .planes import CHROMA_LOCATIONS, MATRICES, Conversion, default_matrix, rgb_from_planes
+from .siting import chroma_location
 
 LEAST_PYAV = 17  # earlier ones ignore the colour matrix
+CONTAINERS = (
+    *("mov", "matroska", "avi", "yuv4mpegpipe", "ivf", "mxf", "mpegts", "mpeg", "flv", "nut"),
+    *("h264", "hevc", "vvc", "obu", "av1", "mpegvideo", "m4v"),
+)
 
 # FFmpeg's numbers (ITU-T H.273): AVColorSpace, AVColorRange, AVColorTransferCharacteristic.
-_MATRIX = {0: "rgb", 1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
+_MATRIX = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
+_UNTAGGED = (0, 2, None)  # 0 is RGB, which says nothing about Y, U, V
 _RANGE = {1: "limited", 2: "full"}
-_UNTAGGED = (2, None)
 _HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """``kind``: planar (Y, U, V or G, B, R), semi (Y, UV) or packed (RGB). ``shift``: unused low bits."""
-
-    kind: str
-    subsampling: str
-    bit_depth: int
-    shift: int = 0
-    rgb: bool = False
-    full: bool = False
-
-
-def _layouts() -> dict[str, Layout]:
-    made = {"rgb24": Layout("packed", "4:4:4", 8, rgb=True), "gbrp": Layout("planar", "4:4:4", 8, rgb=True)}
-    for digits, subsampling in (("420", "4:2:0"), ("422", "4:2:2"), ("444", "4:4:4")):
-        made[f"yuv{digits}p"] = Layout("planar", subsampling, 8)
-        made[f"yuvj{digits}p"] = Layout("planar", subsampling, 8, full=True)
-        for depth in (9, 10, 12, 14, 16):
-            made[f"yuv{digits}p{depth}le"] = Layout("planar", subsampling, depth)
-    for depth in (9, 10, 12, 14, 16):
-        made[f"gbrp{depth}le"] = Layout("planar", "4:4:4", depth, rgb=True)
-    for name, subsampling in (("nv12", "4:2:0"), ("nv16", "4:2:2"), ("nv24", "4:4:4")):
-        made[name] = Layout("semi", subsampling, 8)
-    for digit, subsampling in (("0", "4:2:0"), ("2", "4:2:2"), ("4", "4:4:4")):
-        for depth in (10, 12, 16):
-            made[f"p{digit}{depth}le"] = Layout("semi", subsampling, depth, shift=16 - depth)
-    return made
-
-
-LAYOUTS = _layouts()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +59,38 @@ class DecodedFrame:
         return rgb_from_planes(self.planes, self.conversion)
 
 
-def _av() -> Any:
+@dataclass(frozen=True)
+class _Tags:
+    """What a stream or a frame says of its colours; None: nothing."""
+
+    matrix: str | None
+    range: str | None
+    hdr: str | None
+
+
+def _tags(said: Any, layout: Layout) -> _Tags:
+    """``said``: a PyAV codec context or frame. A matrix that is not known is given as its number."""
+    matrix = None if said.colorspace in _UNTAGGED else _MATRIX.get(said.colorspace, f"{said.colorspace} (ITU-T H.273)")
+    return _Tags(
+        matrix="rgb" if layout.rgb else matrix,
+        range="full" if layout.full else _RANGE.get(said.color_range),
+        hdr=_HDR.get(said.color_trc),
+    )
+
+
+def load_av() -> Any:
+    """PyAV. Raises DependencyError if it is missing or too old."""
     try:
         import av
     except ImportError:
         raise DependencyError("PyAV is not installed: pip install 'stochastic-biqa[video]'") from None
-    if int(av.__version__.split(".")[0]) < LEAST_PYAV:
+    if _major(av) < LEAST_PYAV:
         raise DependencyError(f"PyAV {av.__version__} ignores the colour matrix: pip install 'av>={LEAST_PYAV}'")
     return av
+
+
+def _major(av: Any) -> int:
+    return int(av.__version__.split(".")[0])
 
 
 class VideoReader:
@@ -96,25 +101,26 @@ class VideoReader:
     """
 
     def __init__(self, path: Path, *, matrix: str | None = None, range: str | None = None) -> None:
-        self._av = _av()
+        self._av = load_av()
         self.path = path
         self.frame_count = self._count()
         self._container = self._open()
+        self._told = {"matrix": matrix, "range": range}
+        self._read = False
         try:
             self._stream = self._video_stream(self._container)
             context = self._stream.codec_context
             context.options = {"err_detect": "explode"}
             context.thread_type = "SLICE"
+            self.fps: Fraction | None = self._stream.average_rate or None
             self.width: int = context.width
             self.height: int = context.height
-            self.fps: Fraction | None = self._stream.average_rate
             self._format: str = context.pix_fmt or "unknown"
-            if context.color_trc in _HDR:
-                raise ConversionError(
-                    f"{path}: the transfer is {_HDR[context.color_trc]}, high dynamic range, which the model has never "
-                    "seen: tone-map it to SDR first (ffmpeg's zscale and tonemap filters)"
-                )
-            self.conversion = self._conversion(context, matrix, range)
+            self._layout = self._known_layout()
+            tags = _tags(context, self._layout)
+            self._decoded = self._decode()
+            self._first = next(self._decoded)
+            self.conversion = self._conversion(tags, _tags(self._first, self._layout))
         except BaseException:
             self.close()
             raise
@@ -126,15 +132,19 @@ class VideoReader:
             raise VideoError(f"{self.path} is not a file")
         if self.path.stat().st_size == 0:
             raise VideoError(f"{self.path} is empty")
+        # From 19 on, PyAV replaces what is not UTF-8 by itself.
+        replace = {"metadata_errors": "replace"} if _major(self._av) < 19 else {}
+        only = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
         try:
-            container = self._av.open(str(self.path))
+            return self._av.open(f"file:{os.path.abspath(self.path)}", container_options=only, **replace)
         except self._av.FFmpegError as error:
-            raise VideoError(f"{self.path} is not a picture or a video, or is damaged: {_said(error)}") from None
-        # FFmpeg takes a text for terminal art and believes a picture's file name; neither is a video.
-        if container.format.name in ("tty", "image2") or container.format.name.endswith("_pipe"):
-            container.close()
-            raise VideoError(f"{self.path} is not a picture or a video, or is damaged: its content is neither")
-        return container
+            why = _said(error)
+            if error.errno == errno.EINVAL:
+                why = (
+                    f"its container is none of {', '.join(CONTAINERS)} (ffmpeg -i IN -c copy OUT.mkv makes one; of a "
+                    "playlist, give the files it lists)"
+                )
+            raise VideoError(f"{self.path} is not a picture or a video, or is damaged: {why}") from None
 
     def _video_stream(self, container: Any) -> Any:
         cover = self._av.stream.Disposition.attached_pic
@@ -146,68 +156,93 @@ class VideoReader:
         return streams[0]
 
     def _count(self) -> int:
-        """Packets that will be shown, after checking them against the number the container declares."""
-        packets = shown = 0
+        """Packets that will be shown, after checking that the file is whole."""
+        packets = shown = end = 0
         container = self._open()
         try:
             stream = self._video_stream(container)
+            declared = _declared(container.format.name, stream)
             for packet in container.demux(stream):
                 if packet.size == 0:
                     continue
                 if packet.is_corrupt:
-                    raise VideoError(f"{self.path} is damaged: packet {packets} is marked corrupt")
+                    raise VideoError(f"{self.path} is cut or damaged: packet {packets} is marked corrupt")
                 packets += 1
                 shown += not packet.is_discard
-            declared = stream.frames
+                end = (packet.pos or 0) + packet.size
+            check_whole(self.path, container.format.name, end)
         except self._av.FFmpegError as error:
             raise VideoError(f"{self.path} is damaged at packet {packets}: {_said(error)}") from None
         finally:
             container.close()
-        if declared and declared != packets:
+        if packets < declared:
             raise VideoError(f"{self.path} is cut or damaged: it declares {declared} frames and holds {packets}")
         if shown == 0:
             raise VideoError(f"{self.path} has a video stream without frames")
         return shown
 
-    def _conversion(self, context: Any, matrix: str | None, range: str | None) -> Conversion:
+    def _known_layout(self) -> Layout:
         layout = LAYOUTS.get(self._format)
         if layout is None:
+            rgb = any(order in self._format for order in ("rgb", "bgr", "gbr"))
             raise ConversionError(
-                f"{self.path}: pixel format {self._format} is not taken (grey, alpha or packed): convert it first, "
-                "e.g. ffmpeg -i IN -pix_fmt yuv444p -c:v ffv1 OUT.mkv"
+                f"{self.path}: pixel format {self._format} is not taken (only planar and semi-planar YUV, planar GBR, "
+                f"RGB24 and BGR24, without alpha or padding): convert it first, e.g. ffmpeg -i IN -pix_fmt "
+                f"{'gbrp' if rgb else 'yuv444p'} -c:v ffv1 OUT.mkv"
             )
-        assumed = []
-        if layout.rgb:
-            tagged_matrix: str | None = "rgb"
-            tagged_range = "full" if context.color_range in (0, 2, None) else "limited"
-        else:
-            if context.colorspace not in _UNTAGGED and context.colorspace not in _MATRIX and matrix is None:
-                raise ConversionError(
-                    f"{self.path}: colour matrix {context.colorspace} (ITU-T H.273) is not known: say which one to use"
-                )
-            tagged_matrix = None if context.colorspace == 0 else _MATRIX.get(context.colorspace)
-            tagged_range = "full" if layout.full else _RANGE.get(context.color_range, "")
-        if not (matrix or tagged_matrix):
-            assumed.append("matrix")
-        if not (range or tagged_range):
-            assumed.append("range")
+        return layout
+
+    def _conversion(self, stream: _Tags, first: _Tags) -> Conversion:
+        hdr = stream.hdr or first.hdr
+        if hdr is not None:
+            raise self._hdr(hdr, "the")
+        layout = self._layout
+        matrix = self._matrix(stream.matrix or first.matrix)
+        range_ = self._told["range"] or stream.range or first.range or ("full" if layout.rgb else None)
+        siting: str | None = "left"
         if layout.subsampling != "4:4:4":
-            assumed.append("chroma_location")
+            siting = chroma_location(self._av, self._stream)
+            if siting not in (None, *CHROMA_LOCATIONS):
+                raise ConversionError(f"{self.path}: chroma siting {siting!r} is not taken: convert the file first")
+        said = {"matrix": matrix, "range": range_, "chroma_location": siting}
         return Conversion(
-            matrix=matrix or tagged_matrix or default_matrix(self.width, self.height),
-            range=range or tagged_range or "limited",
+            matrix=matrix or default_matrix(self.width, self.height),
+            range=range_ or "limited",
             bit_depth=layout.bit_depth,
             subsampling=layout.subsampling,
-            chroma_location="center" if context.name == "mjpeg" else "left",
-            assumed=tuple(assumed),
+            chroma_location=siting or "left",
+            assumed=tuple(name for name, value in said.items() if value is None),
+        )
+
+    def _matrix(self, said: str | None) -> str | None:
+        told = self._told["matrix"]
+        if told is not None and (told == "rgb") != self._layout.rgb:
+            raise ConversionError(f"{self.path}: matrix {told!r} is not for pixel format {self._format}: leave it out")
+        if told is None and said not in (None, *MATRICES):
+            raise ConversionError(f"{self.path}: colour matrix {said} is not known: say which one to use")
+        return told or said
+
+    def _hdr(self, transfer: str, what: str) -> ConversionError:
+        return ConversionError(
+            f"{self.path}: {what} transfer is {transfer}, high dynamic range, which the model has never seen: tone-map "
+            "it to SDR first (ffmpeg's zscale and tonemap filters)"
         )
 
     def __iter__(self) -> Iterator[DecodedFrame]:
+        if self._read:
+            raise VideoError(f"{self.path} can be read once, until it is closed: open it again to read it again")
+        self._read = True
+        for index, frame in enumerate(chain([self._first], self._decoded)):
+            self._check_colours(frame, index)
+            yield DecodedFrame(index, planes_of(frame, self._layout), self.conversion)
+
+    def _decode(self) -> Iterator[Any]:
+        """The decoder's frames, as many as there should be, all of one size and pixel format."""
         index = 0
         try:
             for frame in self._container.decode(self._stream):
                 self._check(frame, index)
-                yield DecodedFrame(index, planes_of(frame, LAYOUTS[self._format]), self.conversion)
+                yield frame
                 index += 1
         except self._av.FFmpegError as error:
             raise VideoError(f"{self.path} is damaged at frame {index} of {self.frame_count}: {_said(error)}") from None
@@ -225,8 +260,22 @@ class VideoReader:
                 f"{self.width}×{self.height} {self._format}: split the file where it changes"
             )
 
+    def _check_colours(self, frame: Any, index: int) -> None:
+        tags = _tags(frame, self._layout)
+        if tags.hdr is not None:
+            raise self._hdr(tags.hdr, f"from frame {index} on, the")
+        for name, told in self._told.items():
+            said, used = getattr(tags, name), getattr(self.conversion, name)
+            if told is None and said not in (None, used):
+                whence = "which was assumed" if name in self.conversion.assumed else "as the stream says"
+                raise ConversionError(
+                    f"{self.path}: frame {index} says that its {name} is {said}, and {used} is in use, {whence}: split "
+                    f"the file where it changes, or say which {name} to use"
+                )
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; no frames come after this."""
+        self._read = True
         self._container.close()
 
     def __enter__(self) -> VideoReader:
@@ -239,28 +288,21 @@ class VideoReader:
 
 
 def open_video(path: Path, *, matrix: str | None = None, range: str | None = None) -> VideoReader:
-    """Open a video file. ``matrix`` and ``range`` override what the stream says.
+    """Open a video file. ``matrix`` and ``range`` override what the stream and its frames say.
 
     Raises VideoError (missing, empty, damaged, cut, no video), ConversionError (HDR, unknown pixel format or
-    matrix) or DependencyError (no PyAV).
+    matrix, a matrix that does not fit the pixels) or DependencyError (no PyAV).
     """
     return VideoReader(Path(path), matrix=matrix, range=range)
 
 
-def planes_of(frame: Any, layout: Layout) -> tuple[NDArray[Any], ...]:
-    """Copies of a frame's planes, without the padding at the end of their rows."""
-    kind = np.dtype(np.uint8 if layout.bit_depth == 8 else "<u2")
-    arrays: list[NDArray[Any]] = []
-    for plane in frame.planes:
-        samples = {"packed": 3, "semi": 1 if not arrays else 2, "planar": 1}[layout.kind]
-        rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
-        arrays.append(rows[:, : plane.width * samples].astype(kind.newbyteorder("=")))
-    if layout.kind == "packed":
-        packed = arrays[0].reshape(frame.height, frame.width, 3)
-        arrays = [packed[:, :, channel] for channel in (1, 2, 0)]
-    elif layout.kind == "semi":
-        arrays = [arrays[0], arrays[1][:, 0::2], arrays[1][:, 1::2]]
-    return tuple(np.right_shift(array, layout.shift) for array in arrays)
+def _declared(container: str, stream: Any) -> int:
+    """How many packets the container's own index or header promises; 0 if it makes no promise."""
+    if container.startswith("mov"):
+        return len(stream.index_entries)  # what edit lists leave of the samples; of fragments, what is read so far
+    if container == "mxf":
+        return stream.duration or 0  # in edit units, which are frames
+    return int(stream.frames)
 
 
 def _said(error: Exception) -> str:

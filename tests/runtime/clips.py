@@ -28,10 +28,12 @@ def write_clip(
     options: dict[str, str] | None = None,
     pts: list[int] | None = None,
     container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """A pan over the photograph. ``tags``: codec context attributes; ``pts``: frame times in 1/25 s."""
     picture = photograph()
     with av.open(path, "w", container_options=container_options or {}) as container:
+        container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=Fraction(25), options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt

@@ -62,7 +62,7 @@ def test_json_is_a_libvmaf_log() -> None:
     shared = made["inputs"][0]["certificate"]
     assert shared["alpha"] == pytest.approx(0.001 / 6)
     assert made["inputs"][0]["joint_alpha"] == 0.001
-    assert shared["conversion"]["assumed"] == ["matrix", "range", "chroma_location"]
+    assert shared["conversion"]["assumed"] == ["matrix", "range"]
     assert "every frame" in shared["claim"]
 
 
@@ -137,7 +137,7 @@ def test_replay_finds_an_altered_record(capsys: pytest.CaptureFixture[str]) -> N
     made["frames"][0]["certificate"]["upper"] += 1e-9
     Path("log.json").write_text(json.dumps(made))
     assert main(["replay", "log.json", "picture.png", "--model", "model"]) == 1
-    assert "differs in upper" in capsys.readouterr().out
+    assert "differs in certificate.upper" in capsys.readouterr().out
 
 
 def test_replay_refuses_what_it_cannot_replay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,3 +260,21 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert f"python -m runtime {command}" in capsys.readouterr().out.split("example")[1]
+
+
+def test_printed_bounds_are_rounded_outwards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert certify("picture.png", "clip.mp4", "--json", "log.json") == 0
+    out, err = capsys.readouterr()
+    rows = [log()["pooled_metrics"], *(one["pooled_metrics"] for one in log()["inputs"])]
+    lines = [err, *out.splitlines()]
+    for line, row in zip(lines, (rows[0], rows[1], rows[2]), strict=False):
+        low, high = map(float, re.search(r"\[([\d.]+), ([\d.]+)\]", line).groups())  # type: ignore[union-attr]
+        assert row["tiny_cert_lo"]["mean"] - 1e-4 < low <= row["tiny_cert_lo"]["mean"]
+        assert row["tiny_cert_hi"]["mean"] <= high < row["tiny_cert_hi"]["mean"] + 1e-4
+
+
+def test_several_files_state_the_error_of_all_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert certify("picture.png", "clip.mp4", "--json", "log.json") == 0
+    assert log()["joint_alpha"] == pytest.approx(0.002)
+    assert [one["joint_alpha"] for one in log()["inputs"]] == [0.001, 0.001]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("all 2 files: ")

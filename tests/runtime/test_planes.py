@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime import planes as planes_module
 from runtime.errors import ConversionError
 from runtime.planes import CHROMA_LOCATIONS, Conversion, default_matrix, rgb_from_planes
 
@@ -67,6 +68,72 @@ def test_within_one_code_value(subsampling: str, matrix: str, depth: int, range_
         assert made.dtype == planes[0].dtype
         # Half a code value is the rounding; a hundredth more is allowed for the integer coefficients.
         assert np.abs(made - _reference(planes, conversion)).max() <= 0.51
+
+
+def _whole_picture(planes: list[NDArray[np.integer]], c: Conversion) -> NDArray[np.int64]:
+    """The integers of the module docstring in int64, all of the picture at once: gather, weigh, round, clip."""
+    top, fraction = 2**c.bit_depth - 1, 14 if c.bit_depth == 8 else 24
+    scale, unit = 2 ** (c.bit_depth - 8), 2**fraction
+    offset, luma, chroma = (16 * scale, 219 * scale, 224 * scale) if c.range == "limited" else (0, top, top)
+    kr, kb = KR_KB[c.matrix]
+    kg = 1 - kr - kb
+    y, u, v = (p.astype(np.int64) for p in planes)
+
+    def full(plane: NDArray[np.int64], axis: int, step: int, centred: bool) -> NDArray[np.int64]:
+        if step == 1:
+            return 4 * plane
+        at = np.arange(y.shape[axis])
+        near, odd = at // 2, at % 2
+        other = (near + np.where(odd, 1, -1) if centred else near + odd).clip(0, plane.shape[axis] - 1)
+        weight = np.full(len(at), 3) if centred else 4 - 2 * odd
+        weight = weight[:, None] if axis == 0 else weight
+        return weight * plane.take(near, axis) + (4 - weight) * plane.take(other, axis)
+
+    rows, columns = STEP[c.subsampling]
+    u, v = (
+        full(
+            full(p - 2 ** (c.bit_depth - 1), 0, rows, c.chroma_location != "topleft"),
+            1,
+            columns,
+            c.chroma_location == "center",
+        )
+        for p in (u, v)
+    )
+    by = round(top / luma * unit) * 16
+    r_v, b_u, g_u, g_v = (
+        round(x * top / chroma * unit)
+        for x in (2 * (1 - kr), 2 * (1 - kb), 2 * (1 - kb) * kb / kg, 2 * (1 - kr) * kr / kg)
+    )
+    y = (y - offset) * by
+    rgb = np.stack((y + r_v * v, y - g_u * u - g_v * v, y + b_u * u), axis=-1)
+    return ((rgb + (8 << fraction)) >> (fraction + 4)).clip(0, top)
+
+
+@pytest.mark.parametrize("subsampling", STEP)
+@pytest.mark.parametrize("location", CHROMA_LOCATIONS)
+@pytest.mark.parametrize("depth", [8, 10, 16])
+@pytest.mark.parametrize("strip", [1, 100, planes_module.STRIP])
+def test_strips_give_the_bits_of_the_whole_picture(
+    monkeypatch: pytest.MonkeyPatch, subsampling: str, location: str, depth: int, strip: int
+) -> None:
+    monkeypatch.setattr(planes_module, "STRIP", strip)
+    for matrix, range_, size in (
+        ("bt601", "limited", (54, 70)),
+        ("bt709", "full", (55, 71)),
+        ("bt2020nc", "full", (1, 1)),
+    ):
+        conversion = Conversion(matrix, range_, depth, subsampling, location)
+        planes = _planes(conversion, *size)
+        assert np.array_equal(rgb_from_planes(planes, conversion), _whole_picture(planes, conversion))
+
+
+def test_extreme_codes_do_not_overflow() -> None:
+    """int32 holds whatever 8-bit codes give: all corners of Y, U, V, in every matrix and range."""
+    corners = np.array(np.meshgrid((0, 255), (0, 255), (0, 255))).reshape(3, 1, 8).astype(np.uint8)
+    for matrix in KR_KB:
+        for range_ in ("limited", "full"):
+            conversion = Conversion(matrix, range_, 8, "4:4:4", "left")
+            assert np.array_equal(rgb_from_planes(list(corners), conversion), _whole_picture(list(corners), conversion))
 
 
 def test_known_colours() -> None:

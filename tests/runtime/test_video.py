@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
-from clips import write_clip, write_sound
+from clips import photograph, write_clip, write_sound
 
+from runtime import video
 from runtime.errors import BiqaError, ConversionError, VideoError
-from runtime.video import LAYOUTS, open_video, planes_of
+from runtime.layouts import LAYOUTS, Layout, planes_of
+from runtime.video import open_video
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 
@@ -42,7 +45,7 @@ def test_untagged_is_assumed_and_said(tmp_path: Path) -> None:
             "bit_depth": 8,
             "subsampling": "4:2:0",
             "chroma_location": "left",
-            "assumed": ["matrix", "range", "chroma_location"],
+            "assumed": ["matrix", "range"],  # H.264 prescribes the siting
         }
 
 
@@ -50,7 +53,7 @@ def test_tags_are_used(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", tags={"colorspace": 1, "color_range": 2, "color_trc": 1})
     with open_video(path) as reader:
         assert (reader.conversion.matrix, reader.conversion.range) == ("bt709", "full")
-        assert reader.conversion.assumed == ("chroma_location",)
+        assert reader.conversion.assumed == ()
     with open_video(path, matrix="bt601", range="limited") as reader:
         assert (reader.conversion.matrix, reader.conversion.range) == ("bt601", "limited")
     assert not np.array_equal(read(path)[0], read(path, matrix="bt601")[0])
@@ -65,6 +68,7 @@ def test_tags_are_used(tmp_path: Path) -> None:
         ("ffv1", "yuv444p16le", 16, "4:4:4"),
         ("rawvideo", "nv12", 8, "4:2:0"),
         ("rawvideo", "rgb24", 8, "4:4:4"),
+        ("rawvideo", "bgr24", 8, "4:4:4"),
         ("mjpeg", "yuvj420p", 8, "4:2:0"),
     ],
 )
@@ -75,21 +79,142 @@ def test_pixel_formats(tmp_path: Path, codec: str, pix_fmt: str, depth: int, sub
         assert (reader.conversion.bit_depth, reader.conversion.subsampling) == (depth, subsampling)
     first = read(path)[0]
     assert first.dtype == (np.uint8 if depth == 8 else np.uint16)
-    from clips import photograph
-
     source = photograph()[:64, :96].astype(float) / 255
     assert np.abs(first / (2**depth - 1) - source).mean() < 0.04
 
 
 def test_semi_planar_equals_planar() -> None:
     """A picture in nv12, and in p010, gives the planes of the same picture in yuv420p, and in yuv420p10."""
-    from clips import photograph
-
     for semi, planar in (("nv12", "yuv420p"), ("p010le", "yuv420p10le"), ("p210le", "yuv422p10le")):
         source = av.VideoFrame.from_ndarray(photograph()[:50, :70].copy(), format="rgb24").reformat(format=planar)
         expected = planes_of(source, LAYOUTS[planar])
         for ours, theirs in zip(planes_of(source.reformat(format=semi), LAYOUTS[semi]), expected, strict=True):
             assert np.array_equal(ours, theirs)
+
+
+def test_uncompressed_avi_is_exact(tmp_path: Path) -> None:
+    """BGR, stored bottom-up."""
+    made = read(write_clip(tmp_path / "clip.avi", codec="rawvideo", pix_fmt="bgr24", frames=2))
+    assert np.array_equal(made[1], photograph()[4:68, 4:100])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "siting", "location", "assumed"),
+    [
+        ("clip.mp4", "libx264", "topleft", "topleft", False),
+        ("clip.mkv", "libx264", "center", "center", False),
+        ("clip.mkv", "ffv1", "topleft", "topleft", False),
+        ("clip.mkv", "ffv1", None, "left", True),
+        ("clip.webm", "libvpx-vp9", None, "left", True),
+        ("clip.y4m", "rawvideo", "left", "left", False),
+        ("clip.y4m", "rawvideo", "center", "center", False),
+        ("clip.avi", "mjpeg", None, "center", False),
+    ],
+)
+def test_chroma_siting(tmp_path: Path, name: str, codec: str, siting: str | None, location: str, assumed: bool) -> None:
+    path = write_clip(
+        tmp_path / name,
+        codec=codec,
+        pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p",
+        frames=2,
+        options={"chroma_sample_location": siting} if siting else {},
+    )
+    with open_video(path) as reader:
+        assert reader.conversion.chroma_location == location
+        assert ("chroma_location" in reader.conversion.assumed) == assumed
+
+
+def test_chroma_siting_that_is_not_taken(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", codec="ffv1", options={"chroma_sample_location": "top"})
+    with pytest.raises(ConversionError, match="siting 'top'"):
+        open_video(path)
+
+
+def joined(path: Path, *tags: dict[str, int]) -> Path:
+    """One raw H.264 stream of six frames for each set of tags."""
+    parts = [write_clip(path.with_name(f"{n}.h264"), frames=6, tags=t).read_bytes() for n, t in enumerate(tags)]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_tags_that_change_are_errors(tmp_path: Path) -> None:
+    bt709, bt601, hdr = {"colorspace": 1, "color_trc": 1}, {"colorspace": 6}, {"colorspace": 1, "color_trc": 16}
+    for tags, message in (
+        ((bt709, bt601), "frame 6 says that its matrix is bt601, and bt709 is in use, as the stream says"),
+        ((bt709, hdr), "from frame 6 on, the transfer is PQ"),
+        (({}, bt709), r"frame \d says that its matrix is bt709, and bt601 is in use, which was assumed"),
+        (({}, {"color_range": 2}), r"frame \d says that its range is full, and limited is in use"),
+    ):
+        with pytest.raises(BiqaError, match=message):
+            read(joined(tmp_path / "clip.h264", *tags))
+    assert len(read(joined(tmp_path / "clip.h264", {}, bt601))) == 12  # what was assumed anyway
+    assert len(read(joined(tmp_path / "clip.h264", bt709, bt601), matrix="bt709")) == 12
+
+
+def test_first_frame_speaks_where_the_stream_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_clip(tmp_path / "clip.mp4", tags={"colorspace": 9, "color_range": 1})
+    asked = []
+
+    def silent_stream(said: Any, layout: Layout) -> Any:
+        asked.append(said)
+        return video._Tags(None, None, None) if len(asked) == 1 else tags_of(said, layout)
+
+    tags_of = video._tags
+    monkeypatch.setattr(video, "_tags", silent_stream)
+    with open_video(path) as reader:
+        assert (reader.conversion.matrix, reader.conversion.assumed) == ("bt2020nc", ())
+
+
+def test_matrix_that_does_not_fit_the_pixels(tmp_path: Path) -> None:
+    rgb = write_clip(tmp_path / "clip.nut", codec="rawvideo", pix_fmt="rgb24", frames=2)
+    for path, matrix in ((rgb, "bt709"), (write_clip(tmp_path / "clip.mp4"), "rgb")):
+        with pytest.raises(ConversionError, match=f"matrix '{matrix}' is not for pixel format"):
+            open_video(path, matrix=matrix)
+
+
+def test_frames_come_once(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4")
+    with open_video(path) as reader:
+        next(iter(reader))
+        with pytest.raises(VideoError, match="can be read once"):
+            next(iter(reader))
+    with open_video(path) as reader:
+        pass
+    with pytest.raises(VideoError, match="can be read once"):
+        next(iter(reader))
+
+
+def test_metadata_that_is_not_text(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", metadata={"title": "marker"})
+    data = path.read_bytes()
+    assert data.count(b"marker") == 1
+    path.write_bytes(data.replace(b"marker", b"m\xff\xfe\xc3er"))
+    assert len(read(path)) == 12
+
+
+def test_path_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that FFmpeg would take for a protocol or a numbered sequence, and bytes that are no text."""
+    monkeypatch.chdir(tmp_path)
+    data = write_clip(tmp_path / "clip.mp4").read_bytes()
+    for name in ("concat:clip.mp4|clip.mp4", "pipe:0", "data:x", "clip%03d.mp4", "a?b=c#d.mp4", "-i.mp4", "\udcff.mp4"):
+        Path(name).write_bytes(data)
+        assert len(read(Path(name))) == 12
+    for name in ("concat:clip.mp4|no.mp4", "http://127.0.0.1:9/clip.mp4", "subfile,,start,0,end,0,,:clip.mp4"):
+        with pytest.raises(VideoError, match="no such file"):
+            open_video(Path(name))
+
+
+def test_lists_of_files_are_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.ts")
+    for name, text in (
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nclip.ts\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile clip.ts\n"),
+        ("list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
+        ("list.mpd", '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"></MPD>'),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(VideoError, match="not a picture or a video"):
+            open_video(tmp_path / name)
 
 
 def test_odd_sizes_and_strides(tmp_path: Path) -> None:
@@ -111,10 +236,13 @@ def test_hdr_is_refused(tmp_path: Path, trc: int, name: str) -> None:
         open_video(path)
 
 
-@pytest.mark.parametrize(("pix_fmt", "codec"), [("gray", "ffv1"), ("yuva420p", "ffv1"), ("bgra", "ffv1")])
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec"),
+    [("gray", "ffv1"), ("yuva420p", "ffv1"), ("bgra", "ffv1"), ("bgr0", "ffv1"), ("0rgb", "rawvideo")],
+)
 def test_other_formats_are_refused(tmp_path: Path, pix_fmt: str, codec: str) -> None:
-    path = write_clip(tmp_path / "clip.mkv", codec=codec, pix_fmt=pix_fmt)
-    with pytest.raises(ConversionError, match=f"{pix_fmt}.*convert it first"):
+    path = write_clip(tmp_path / f"clip.{'nut' if codec == 'rawvideo' else 'mkv'}", codec=codec, pix_fmt=pix_fmt)
+    with pytest.raises(ConversionError, match=f"{pix_fmt} is not taken.*convert it first"):
         open_video(path)
 
 
