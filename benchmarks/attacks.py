@@ -1,8 +1,8 @@
 """Attacks of bounded L2 norm on a score of a picture. All maximise ``sign`` × score.
 
-Pictures are 3×h×w float tensors in [0, 1] on the engine's domain; radii are L2 there. Attacked pictures are real-valued,
-not rounded to code values, and may leave [0, 1]: a stronger attacker than one who must hand in a file. ``score`` maps N
-pictures to N scores.
+Pictures are 3×h×w float tensors in [0, 1] on the engine's domain; radii are L2 there. Attacked pictures are
+real-valued, not rounded to code values, and may leave [0, 1]: a stronger attacker than one who must hand in a file.
+``score`` maps N pictures to N scores.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Score = Callable[[Tensor], Tensor]
 
 
 def _direction(gradient: Tensor) -> Tensor:
-    return gradient / (gradient.norm() + 1e-12)
+    return gradient.div(gradient.norm() + 1e-12)
 
 
 def _project(delta: Tensor, radius: float) -> Tensor:
-    return delta * min(1.0, radius / (delta.norm().item() + 1e-12))
+    return delta.mul(min(1.0, radius / (delta.norm().item() + 1e-12)))
 
 
 def expectation(score: Score, sigma: float, copies: int, generator: torch.Generator) -> Score:

@@ -174,13 +174,12 @@ def summary(frames: list[dict[str, Any]]) -> dict[str, Any]:
             total, broken = total + 1, broken + out
     movement = {}
     for epsilon in (f"{e:g}" for e in (*CERTIFIED, *BEYOND)):
-        row = {d: float(np.mean([f["moved"][epsilon][d] for f in frames])) for d in ("none", *SMOOTHED)}
+        means = {d: float(np.mean([f["moved"][epsilon][d] for f in frames])) for d in ("none", *SMOOTHED)}
         halves = [
             (f["intervals"][epsilon][2] - f["intervals"][epsilon][0]) / 2 for f in frames if epsilon in f["intervals"]
         ]
-        movement[epsilon] = {k: round(v, 4) for k, v in row.items()} | {
-            "half_width": round(float(np.mean(halves)), 4) if halves else None
-        }
+        rounded: dict[str, float | None] = {defence: round(value, 4) for defence, value in means.items()}
+        movement[epsilon] = rounded | {"half_width": round(float(np.mean(halves)), 4) if halves else None}
     return {
         "frames": len(frames),
         "trials": total,

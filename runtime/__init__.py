@@ -30,6 +30,7 @@ from .pooling import pool
 from .version import __version__
 
 __all__ = [
+    "__version__",
     "BiqaError",
     "Bundle",
     "BundleError",
@@ -47,7 +48,6 @@ __all__ = [
     "Provenance",
     "RecordError",
     "VideoError",
-    "__version__",
     "open_bundle",
     "pool",
     "rgb_from_planes",

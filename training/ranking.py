@@ -35,7 +35,8 @@ def soft_spearman(scores: Tensor, opinions: Tensor, temperature: float = 0.05) -
         opinions[:, None] == opinions[None, :]
     ).float().sum(1)
     soft, true = soft - soft.mean(), true - true.mean()
-    return 1 - (soft * true).sum() / (soft.norm() * true.norm() + 1e-6)
+    loss: Tensor = 1 - (soft * true).sum() / (soft.norm() * true.norm() + 1e-6)
+    return loss
 
 
 RANKINGS = {"margin": margin_ranking, "spearman": soft_spearman}

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     for ours, names in zip(made["frames"], wrong, strict=True):
         if names:
             print(f"{options.inputs[ours['input']]} frame {ours['frame']}: differs in {', '.join(names)}")
-    around = differences(*({key: part for key, part in whole.items() if key != "frames"} for whole in (log, made)))
+    around = differences({**log, "frames": None}, {**made, "frames": None})
     if around:
         print(f"the log differs in {', '.join(around)}")
     if around or any(wrong):
