@@ -37,5 +37,5 @@ $(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,video,export,train,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,video,export,train,benchmark,test]'
 	touch $@

@@ -26,9 +26,9 @@ DENOISERS = {
 """Metric → defence → denoiser, names of the export catalogue. The undefended metric is MS without noise."""
 
 
-def bundle_path(folder: Path, metric: str, defence: str, sigma: float) -> Path:
+def bundle_path(folder: Path, metric: str, defence: str) -> Path:
     """Where the bundle of a defence is kept, built on first use and again whenever its weights have changed."""
-    path = folder / f"{metric}-{defence}-{sigma:g}"
+    path = folder / f"{metric}-{defence}"
     denoiser = DENOISERS[metric][defence]
     parts = export.load_metric(metric).part, export.load_denoiser(denoiser)
     wanted = parts[0], parts[1].part if parts[1] else None
@@ -39,7 +39,7 @@ def bundle_path(folder: Path, metric: str, defence: str, sigma: float) -> Path:
     except BundleError:
         pass
     folder.mkdir(parents=True, exist_ok=True)
-    export.build(metric, denoiser, sigma=sigma, out=path)
+    export.build(metric, denoiser, out=path)
     return path
 
 

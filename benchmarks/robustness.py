@@ -247,7 +247,7 @@ def main() -> None:
     sources = sorted(options.kodak.glob("*.png")) + [p.path for p in rows if p.split == "val"]
     paths = sources[: options.frames]
     learn = [engine_picture(centre(read_rgb(p.path))) for p in [p for p in rows if p.split == "train"][:64]]
-    bundle = bundle_path(options.work / "bundles", DEFAULT_METRIC, "DMS-IQA", SIGMA)
+    bundle = bundle_path(options.work / "bundles", DEFAULT_METRIC, "DMS-IQA")
     directions = universal_directions(torch.stack(learn))
     digest = (bundle / "manifest.json").read_bytes()
     checkpoint = options.work / "robustness.jsonl"

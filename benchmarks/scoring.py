@@ -43,8 +43,10 @@ class Scores:
 _open: dict[str, OnnxSampler] = {}
 
 
-def _start(paths: dict[str, Path]) -> None:
+def _start(paths: dict[str, Path], sigma: float) -> None:
     _open.update(samplers(paths))
+    for sampler in _open.values():
+        sampler.sigma = sigma  # the graph does not know it
 
 
 def _score(item: Item, count: int) -> NDArray[np.float32]:
@@ -56,14 +58,18 @@ def _score(item: Item, count: int) -> NDArray[np.float32]:
     return np.concatenate([np.array([clean], np.float32), *noisy])
 
 
-def score_all(items: Iterable[Item], paths: dict[str, Path], count: int, cache: Path, title: str) -> Scores:
+def score_all(
+    items: Iterable[Item], paths: dict[str, Path], sigma: float, count: int, cache: Path, title: str
+) -> Scores:
     """Score every item ``count`` times under MS, DMS and DMS-IQA, and once without noise.
 
-    ``paths``: defence → bundle. ``cache``: .npz that is read first and rewritten every hundred pictures.
+    ``paths``: defence → bundle. ``sigma``: noise on the engine's domain. ``cache``: .npz that is read first and
+    rewritten every hundred pictures.
     """
     items = list(items)
     identity = hashlib.sha256(
-        b"".join((path / "manifest.json").read_bytes() for _, path in sorted(paths.items())) + str(count).encode()
+        b"".join((path / "manifest.json").read_bytes() for _, path in sorted(paths.items()))
+        + f"{sigma} {count}".encode()
     ).hexdigest()
     known: dict[str, NDArray[np.float32]] = {}
     if cache.exists():
@@ -73,7 +79,7 @@ def score_all(items: Iterable[Item], paths: dict[str, Path], count: int, cache: 
     missing = [item for item in items if item.name not in known]
     workers = os.cpu_count() or 1
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc=title, disable=None)
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(paths,)) as pool, bar:
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(paths, sigma)) as pool, bar:
         for start in range(0, len(missing), 100):
             chunk = missing[start : start + 100]
             for item, row in zip(chunk, pool.map(_score, chunk, [count] * len(chunk)), strict=True):

@@ -1,0 +1,70 @@
+"""The pieces of the evidence that could be wrong unseen: ladders, attacks, and pages that scripts write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from benchmarks import attacks, ladders, page  # noqa: E402
+
+PICTURE = torch.from_numpy(skimage.data.astronaut()[:32, :40].copy()).permute(2, 0, 1).float() / 255
+
+
+def brightness(pictures: torch.Tensor) -> torch.Tensor:
+    return 100 * pictures.mean((1, 2, 3))
+
+
+def test_ladders_get_worse_step_by_step(tmp_path: Path) -> None:
+    source = skimage.data.astronaut()[:101, :131]
+    Image.fromarray(source).save(tmp_path / "one.png")
+    rungs = ladders.rungs(tmp_path)
+    assert len(rungs) == 1 + 5 * len(ladders.KINDS)
+    clean = ladders.make_rung(rungs[0])
+    assert np.array_equal(clean, source[:100, :130])
+    for kind in ladders.KINDS:
+        errors = [np.abs(ladders.make_rung(rung).astype(float) - clean).mean() for rung in rungs if rung.kind == kind]
+        assert errors == sorted(errors)
+        assert errors[0] > 0
+    noisy = next(rung for rung in rungs if rung.kind == "white noise")
+    assert np.array_equal(ladders.make_rung(noisy), ladders.make_rung(noisy))
+    with pytest.raises(ValueError, match="no PNG"):
+        ladders.rungs(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_attacks_stay_in_their_ball_and_move_the_score(sign: int) -> None:
+    """Of a linear score the best perturbation is known: the radius along the gradient."""
+    radius = 0.5
+    best = 100 * radius / PICTURE.numel() ** 0.5
+    before = brightness(PICTURE[None]).item()
+    generator = torch.Generator().manual_seed(0)
+    delta = attacks.pgd(brightness, PICTURE, radius, sign, 10)
+    assert delta.norm().item() <= radius * (1 + 1e-5)
+    assert sign * (brightness((PICTURE + delta)[None]).item() - before) == pytest.approx(best, rel=1e-3)
+    adaptive = attacks.expectation(brightness, 0.1, 4, generator)
+    delta = attacks.pgd(adaptive, PICTURE, radius, sign, 10)
+    assert sign * (brightness((PICTURE + delta)[None]).item() - before) > 0.8 * best
+    delta = attacks.nes(brightness, PICTURE, radius, sign, steps=10, pairs=20, generator=generator)
+    assert delta.norm().item() <= radius * (1 + 1e-5)
+    assert sign * (brightness((PICTURE + delta)[None]).item() - before) > 0
+    direction = attacks.universal(
+        brightness, PICTURE[None].repeat(4, 1, 1, 1), sign, steps=30, batch=2, generator=generator
+    )
+    assert direction.norm().item() == pytest.approx(1, rel=1e-5)
+    assert sign * direction.sum().item() > 0
+    assert attacks.random_direction(PICTURE, radius, generator).norm().item() == pytest.approx(radius, rel=1e-5)
+
+
+def test_only_the_marked_section_changes(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- x -->\nold\n<!-- /x -->\nafter\n")
+    page.write_section(path, "x", page.table(["a", "b"], [["1", "2"]]))
+    assert path.read_text() == "before\n<!-- x -->\n| a | b |\n| --- | --- |\n| 1 | 2 |\n<!-- /x -->\nafter\n"
+    with pytest.raises(ValueError, match="needs the marks"):
+        page.write_section(path, "y", "")
