@@ -22,7 +22,8 @@ _EXAMPLES = """examples:
       --backbone mobilenet_v1_050.npz --out runs/metric
   python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms
   python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms-iqa \\
-      --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --crop 256 --faults 0.3 --rate 1e-3
+      --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --spread 0.1 --copies 2 --faults 0.3 \\
+      --batch 12 --crop 192 --rate 1e-3
   python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
   python -m training evaluate --dataset koniq10k --images koniq10k --split test

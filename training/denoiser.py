@@ -1,13 +1,15 @@
 """Train the denoiser: pixels alone (DMS), or pixels, score and order (DMS-IQA).
 
-z = clamp(x + σg), d = D(z), s = M(clamp(d))/100 with the metric M frozen, t = M(x)/100, m = opinion score:
+K noisy copies zₖ = clamp(x + σgₖ) of each picture, dₖ = D(zₖ), sₖ = M(clamp(dₖ))/100 with the metric M frozen,
+t = M(x)/100, m = opinion score:
 
-    loss = mean (d − x)² + a·mean |s − t| + b·ranking(s, m)
+    loss = mean (d − x)² + a·mean |s − t| + b·ranking(mean over k of s, m) + c·mean over x of (deviation over k of s)
 
-with a = ``score``, b = ``ranking`` and one of the losses of ``ranking.py``. a = b = 0 is the denoiser of denoised
-smoothing (Salman et al. 2020, arXiv 2003.01908); the other terms follow Stochastic BIQA (arXiv 2411.12575), whose
-weights are not published: the values and the form of the ranking here are ours. A ``faults`` share of the pictures
-is given a synthetic fault; for these, which nobody scored, the ranking is left out.
+with a = ``score``, b = ``ranking``, one of the losses of ``ranking.py``, and c = ``spread``. a = b = c = 0 is the
+denoiser of denoised smoothing (Salman et al. 2020, arXiv 2003.01908). Score and ranking follow Stochastic BIQA
+(arXiv 2411.12575), whose weights we did not find published: the values and the form of the ranking are ours. So is
+the spread over the noise, to which certified widths are proportional. A ``faults`` share of the pictures is given a
+synthetic fault; for these, which nobody scored, the ranking is left out.
 
 The input is clamped as it is in the fused graph, and the noise is that of the lattice domain, so training
 sees what the runtime will feed it.
@@ -59,6 +61,8 @@ class DenoiserConfig:
     score: float = 0.0
     ranking: float = 0.0
     ranking_loss: str = "margin"
+    spread: float = 0.0
+    copies: int = 1
     faults: float = 0.0
     start: str = ""
     metric: str = "mobilenet_v1_050"
@@ -67,13 +71,15 @@ class DenoiserConfig:
     def __post_init__(self) -> None:
         if self.ranking_loss not in RANKINGS:
             raise ValueError(f"ranking loss {self.ranking_loss!r} is not known: use one of {', '.join(RANKINGS)}")
+        if self.copies < 1 or (self.spread > 0 and self.copies < 2):
+            raise ValueError(f"copies {self.copies}: it is at least 1, and at least 2 where spread is above 0")
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
 
     @property
     def sees_score(self) -> bool:
         """Whether the metric takes part in the loss."""
-        return self.score > 0 or self.ranking > 0
+        return self.score > 0 or self.ranking > 0 or self.spread > 0
 
     def files(self) -> dict[str, str]:
         """SHA-256 of the weights that take part, by their role."""
@@ -150,17 +156,19 @@ def train_denoiser(
         generator = generator_for(config.seed, step)
         chosen = data.learn[batch_indices(config.seed, step, config.batch, len(data.learn)).numpy()]
         pictures, scored = with_faults(crops(data, chosen, config.crop, generator), config.faults, generator)
-        copies = noisy(pictures, config.sigma, generator)
+        copies = noisy(pictures.repeat_interleave(config.copies, 0), config.sigma, generator)
         clean = pictures.to(device, memory_format=torch.channels_last)
         denoised: Tensor = network(copies.to(device, memory_format=torch.channels_last))
-        loss = (denoised - clean).square().mean()
+        loss = (denoised - clean.repeat_interleave(config.copies, 0)).square().mean()
         if metric is not None:
             with torch.no_grad():
                 target = metric(clean) / 100
-            scores = metric(denoised.clamp(0, 1)) / 100
-            opinions = torch.from_numpy(data.mos[chosen])
-            loss = loss + config.score * (scores - target).abs().mean()
-            loss = loss + config.ranking * ranking(scores[scored.to(device)], opinions[scored].to(device))
+            scores = metric(denoised.clamp(0, 1)).view(-1, config.copies) / 100
+            means, opinions = scores.mean(1), torch.from_numpy(data.mos[chosen])
+            loss = loss + config.score * (scores - target[:, None]).abs().mean()
+            loss = loss + config.ranking * ranking(means[scored.to(device)], opinions[scored].to(device))
+            if config.spread > 0:
+                loss = loss + config.spread * scores.std(1).mean()
         return loss
 
     average = train(

@@ -53,7 +53,7 @@ def _backbone(path: Path) -> Path:
 
 
 SMALL = DenoiserConfig(steps=8, batch=4, crop=16, held_back=0.3)
-FULL = replace(SMALL, crop=32, score=0.1, ranking=0.1, faults=0.3)
+FULL = replace(SMALL, crop=32, score=0.1, ranking=0.1, spread=0.1, copies=2, faults=0.3)
 
 
 @pytest.mark.parametrize("config", [SMALL, FULL], ids=["dms", "dms-iqa"])
@@ -108,9 +108,11 @@ def test_a_changed_start_is_another_run(tmp_path: Path) -> None:
     assert config.files() != before
 
 
-def test_unknown_names_are_told() -> None:
+def test_bad_configurations_are_told() -> None:
     with pytest.raises(ValueError, match="margin, spearman"):
         DenoiserConfig(ranking_loss="hinge")
+    with pytest.raises(ValueError, match="at least 2"):
+        DenoiserConfig(spread=0.1)
     with pytest.raises(ValueError, match="mobilenet_v1_050"):
         DenoiserConfig(metric="vgg")
 
