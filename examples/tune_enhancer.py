@@ -23,8 +23,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.denoiser import DenoiserConfig, frozen_metric
 from training.loss import SmoothedLoss, scorer, smoothed_score
+from training.networks import frozen_metric
 
 DOWNSCALE, SIGMA, CROP = 2, 0.12, 256
 JUDGES = ("bare", "smoothed", "independent", "psnr", "ssim")
@@ -78,7 +78,7 @@ def tune(loss: Callable[[Tensor], Tensor], pictures: list[Tensor], steps: int, f
 def judge(enhancer: nn.Module, pictures: list[Tensor]) -> dict[str, float]:
     """Means over the pictures of everything in ``JUDGES``."""
     bare, smoothed = scorer(denoised=False), scorer()
-    independent = frozen_metric(DenoiserConfig(metric="bilinear_025"))
+    independent = frozen_metric("bilinear_025")
     rows = []
     with torch.inference_mode():
         for number, picture in enumerate(pictures):

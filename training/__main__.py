@@ -14,8 +14,9 @@ from runtime.errors import DependencyError
 from .data import Photograph, read_scores
 from .datasets import READERS
 from .denoiser import DenoiserConfig, train_denoiser
-from .evaluate import WEIGHTS, evaluate
+from .evaluate import evaluate
 from .metric import MetricConfig, train_metric
+from .networks import DENOISER_WEIGHTS
 
 _EXAMPLES = """examples:
   python -m training metric --scores biq2021/scores.csv --images biq2021/images \\
@@ -78,9 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--samples", type=int, default=32, help="noisy copies a picture; default 32")
     evaluate.add_argument("--limit", type=int, default=None, help="only the first LIMIT pictures")
     evaluate.add_argument("--sigma", type=float, default=0.12, help="noise; default 0.12")
-    for part in ("metric", "denoiser"):
-        shipped = WEIGHTS / f"{part}.safetensors"
-        evaluate.add_argument(f"--{part}-weights", type=Path, default=shipped, help="default: the shipped ones")
+    evaluate.add_argument("--metric-weights", type=Path, help="default: the shipped ones")
+    evaluate.add_argument("--denoiser-weights", type=Path, default=DENOISER_WEIGHTS, help="default: the shipped ones")
     evaluate.add_argument("--json", type=Path, default=None, help="also write the figures here")
     return parser
 

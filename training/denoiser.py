@@ -33,11 +33,9 @@ from .augment import with_faults
 from .correlation import plcc, srocc
 from .data import Photograph, TrainingSet, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
-from .networks import METRICS
+from .networks import DEFAULT_METRIC, METRICS, frozen_metric
 from .networks.unet import UNet
 from .ranking import RANKINGS
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class DenoiserConfig:
     copies: int = 1
     faults: float = 0.0
     start: str = ""
-    metric: str = "mobilenet_v1_050"
+    metric: str = DEFAULT_METRIC
     metric_weights: str = ""
 
     def __post_init__(self) -> None:
@@ -81,6 +79,10 @@ class DenoiserConfig:
         """Whether the metric takes part in the loss."""
         return self.score > 0 or self.ranking > 0 or self.spread > 0
 
+    def frozen_metric(self) -> nn.Module:
+        """The metric that the loss and the measurements use."""
+        return frozen_metric(self.metric, Path(self.metric_weights) if self.metric_weights else None)
+
     def files(self) -> dict[str, str]:
         """SHA-256 of the weights that take part, by their role."""
         named = {"start": Path(self.start)} if self.start else {}
@@ -92,14 +94,6 @@ class DenoiserConfig:
 def noisy(image: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
     """clamp(x + σg) of N×3×H×W in [0, 1]."""
     return (image + sigma * torch.randn(image.shape, generator=generator)).clamp(0, 1)
-
-
-def frozen_metric(config: DenoiserConfig) -> nn.Module:
-    """The metric of a configuration, in evaluation mode, its parameters without gradients."""
-    known = METRICS[config.metric]
-    metric = known.make()
-    metric.load_state_dict(load_file(config.metric_weights or known.weights))
-    return metric.eval().requires_grad_(False)
 
 
 def crops(data: TrainingSet, chosen: NDArray[np.int64], size: int, generator: torch.Generator) -> Tensor:
@@ -140,7 +134,7 @@ def train_denoiser(
     )
     if config.crop > min(data.domain.shape[2:]):
         raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
-    metric = frozen_metric(config).to(device) if config.sees_score else None
+    metric = config.frozen_metric().to(device) if config.sees_score else None
 
     network = UNet(config.width)
     if config.start:
@@ -191,7 +185,7 @@ def measure(network: nn.Module, data: TrainingSet, config: DenoiserConfig, draws
     proportional.
     """
     network.eval()
-    metric = frozen_metric(config)
+    metric = config.frozen_metric()
     decibels, medians, spreads = [], [], []
     with torch.inference_mode():
         for index in data.watch.tolist():

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
@@ -27,10 +26,8 @@ from runtime.noise import draw, table_for
 
 from .correlation import plcc, srocc
 from .data import Photograph, read_rgb
-from .networks.mobilenet import mobilenet_v1_050
-from .networks.unet import unet_16
+from .networks import DENOISER_WEIGHTS, frozen_denoiser, frozen_metric
 
-WEIGHTS = Path(__file__).parent / "weights"
 DEFENCES = ("none", "MS", "denoised")
 _BATCH = 8
 
@@ -82,8 +79,8 @@ def evaluate(
     split: str = "val",
     samples: int = 32,
     limit: int | None = None,
-    metric_weights: Path = WEIGHTS / "metric.safetensors",
-    denoiser_weights: Path = WEIGHTS / "denoiser.safetensors",
+    metric_weights: Path | None = None,
+    denoiser_weights: Path = DENOISER_WEIGHTS,
     sigma: float = 0.12,
     downscale: int = 2,
     output: Path | None = None,
@@ -95,11 +92,7 @@ def evaluate(
     chosen = [p for p in photographs if p.split == split][:limit]
     if len(chosen) < 3:
         raise ValueError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")
-    metric, denoiser = mobilenet_v1_050(), unet_16()
-    metric.load_state_dict(load_file(metric_weights))
-    denoiser.load_state_dict(load_file(denoiser_weights))
-    metric.eval()
-    denoiser.eval()
+    metric, denoiser = frozen_metric(weights=metric_weights), frozen_denoiser(weights=denoiser_weights)
     rows = []
     with torch.inference_mode():
         for seed, photograph in enumerate(tqdm(chosen, "scoring", disable=None)):

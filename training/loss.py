@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .evaluate import WEIGHTS
-from .networks.mobilenet import mobilenet_v1_050
-from .networks.unet import unet_16
+from .networks import frozen_denoiser, frozen_metric
 
 
 class Scorer(nn.Module):
@@ -35,11 +32,7 @@ class Scorer(nn.Module):
 
 def scorer(*, denoised: bool = True) -> Scorer:
     """The shipped metric, behind the shipped denoiser or bare, frozen."""
-    metric, denoiser = mobilenet_v1_050(), unet_16() if denoised else None
-    metric.load_state_dict(load_file(WEIGHTS / "metric.safetensors"))
-    if denoiser is not None:
-        denoiser.load_state_dict(load_file(WEIGHTS / "denoiser.safetensors"))
-    return Scorer(metric, denoiser).eval().requires_grad_(False)
+    return Scorer(frozen_metric(), frozen_denoiser() if denoised else None).eval()
 
 
 def smoothed_score(
