@@ -43,9 +43,13 @@ EVIDENCE = Path(__file__).parents[1] / "docs"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Items with their truth (higher is better), the group that is resampled as one, and named subsets of them."""
+    """Items with their truth (higher is better), the group that is resampled as one, and named subsets of them.
+
+    ``samples``: noisy copies of each item, under each defence.
+    """
 
     name: str
+    samples: int
     items: list[Item]
     truth: NDArray[np.float64]
     groups: NDArray[np.int64]
@@ -56,6 +60,7 @@ class Dataset:
         kept = self.groups % step == 0
         return Dataset(
             self.name,
+            self.samples,
             [item for item, keep in zip(self.items, kept, strict=True) if keep],
             self.truth[kept],
             self.groups[kept],
@@ -63,7 +68,7 @@ class Dataset:
         )
 
 
-def opinions(table: Path, folder: Path, split: str, limit: int | None) -> Dataset:
+def opinions(table: Path, folder: Path, split: str, samples: int, limit: int | None) -> Dataset:
     """Photographs with opinion scores: pooled and by subset."""
     photographs = [p for p in read_scores(table, folder) if p.split == split][:limit]
     subsets = {"pooled": np.ones(len(photographs), bool)}
@@ -71,6 +76,7 @@ def opinions(table: Path, folder: Path, split: str, limit: int | None) -> Datase
         subsets[name] = np.array([p.subset == name for p in photographs])
     return Dataset(
         f"BIQ2021 {split}",
+        samples,
         [Item(str(p.path.relative_to(folder)), read_rgb, (p.path,)) for p in photographs],
         np.array([p.mos for p in photographs]),
         np.arange(len(photographs)),
@@ -78,7 +84,7 @@ def opinions(table: Path, folder: Path, split: str, limit: int | None) -> Datase
     )
 
 
-def kodak(folder: Path, limit: int | None) -> Dataset:
+def kodak(folder: Path, samples: int, limit: int | None) -> Dataset:
     """Pristine photographs spoilt in five ways: by kind, and pooled over kinds. Truth is minus the severity."""
     ladder = rungs(folder, limit)
     subsets = {"pooled": np.ones(len(ladder), bool)}
@@ -87,6 +93,7 @@ def kodak(folder: Path, limit: int | None) -> Dataset:
     names = sorted({r.path.stem for r in ladder})
     return Dataset(
         "Kodak ladders",
+        samples,
         [Item(f"{r.path.stem}-{r.kind}-{r.severity}", make_rung, (r,)) for r in ladder],
         -np.array([float(r.severity) for r in ladder]),
         np.array([names.index(r.path.stem) for r in ladder]),
@@ -95,14 +102,13 @@ def kodak(folder: Path, limit: int | None) -> Dataset:
 
 
 def widths(scores: NDArray[np.float32]) -> dict[float, NDArray[np.float64]]:
-    """ε/σ → certified width of each picture, from its n noisy scores N×n. Raises ValueError where n is too small."""
+    """ε/σ → certified width of each picture, from its n noisy scores N×n; radii that n cannot bound are left out."""
     ordered = np.sort(scores.astype(np.float64), axis=1)
     result = {}
     for shift in SHIFTS:
         lower, upper = order_statistics(scores.shape[1], shift, ALPHA)
-        if lower is None or upper is None:
-            raise ValueError(f"{scores.shape[1]} samples cannot bound ε/σ = {shift}: use more")
-        result[shift] = ordered[:, upper - 1] - ordered[:, lower - 1]
+        if lower is not None and upper is not None:
+            result[shift] = ordered[:, upper - 1] - ordered[:, lower - 1]
     return result
 
 
@@ -179,13 +185,14 @@ def page(record: dict[str, Any]) -> str:
     """The Markdown tables."""
     parts = []
     for metric, datasets in record["metrics"].items():
-        for dataset, subsets in datasets.items():
+        for dataset, measured in datasets.items():
             lines = []
-            for subset, rows in subsets.items():
+            for subset, rows in measured["subsets"].items():
                 for defence in DEFENCES:
                     row = rows[defence]
                     low, high = row["srocc_95"]
-                    width = [f"{v:.2f}" for v in row["width"].values()] if "width" in row else ["–"] * len(SHIFTS)
+                    known = row.get("width", {})
+                    width = [f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)]
                     lines.append(
                         [
                             f"{subset} ({rows['pictures']})" if defence == "none" else "",
@@ -198,7 +205,7 @@ def page(record: dict[str, Any]) -> str:
                 value, (low, high) = rows["difference"]["srocc"]["value"], rows["difference"]["srocc"]["95"]
                 lines.append(["", " − ".join(PAIR), f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
             header = ["subset (pictures)", "defence", "SROCC [95%]", "PLCC", *(f"width, ε/σ = {s:g}" for s in SHIFTS)]
-            parts.append(f"**{metric}, {dataset}**\n\n{table(header, lines)}")
+            parts.append(f"**{metric}, {dataset}**, n = {measured['samples']}\n\n{table(header, lines)}")
     parts.append("![SROCC against the noise level](evidence/correlation.svg)")
     return "\n\n".join(parts)
 
@@ -212,20 +219,20 @@ def main() -> None:
     parser.add_argument("--kodak", type=Path, required=True, help="folder of pristine PNG photographs")
     parser.add_argument("--metric", choices=list(DENOISERS), action="append", help="default all")
     parser.add_argument(
-        "--samples", type=int, default=44, help="noisy copies a picture and defence; default 44, the least"
+        "--samples", type=int, default=44, help="noisy copies of a photograph; default 44, the least for ε/σ = 1"
     )
+    parser.add_argument("--ladder-samples", type=int, default=24, help="noisy copies of a rung; default 24")
     parser.add_argument("--limit", type=int, help="only so many photographs a dataset: a trial run, nothing is written")
     parser.add_argument("--work", type=Path, default=Path("build/evidence"), help="bundles and checkpoints")
     options = parser.parse_args()
     datasets = [
-        opinions(options.scores, options.images, options.split, options.limit),
-        kodak(options.kodak, options.limit),
+        opinions(options.scores, options.images, options.split, options.samples, options.limit),
+        kodak(options.kodak, options.ladder_samples, options.limit),
     ]
     record: dict[str, Any] = {
         "version": __version__,
         "sigma": SIGMA,
         "alpha": ALPHA,
-        "samples": options.samples,
         "resamples": RESAMPLES,
         "metrics": {},
     }
@@ -233,9 +240,10 @@ def main() -> None:
         paths = {d: bundle_path(options.work / "bundles", metric, d) for d in SMOOTHED}
         record["metrics"][metric] = {}
         for dataset in datasets if metric == DEFAULT_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
-            cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{options.samples}.npz"
-            scores = score_all(dataset.items, paths, SIGMA, options.samples, cache, f"{metric}, {dataset.name}")
-            record["metrics"][metric][dataset.name] = figures(dataset, scores)
+            cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{dataset.samples}.npz"
+            scores = score_all(dataset.items, paths, SIGMA, dataset.samples, cache, f"{metric}, {dataset.name}")
+            measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
+            record["metrics"][metric][dataset.name] = measured
     record["sigmas"] = against_sigma(datasets[0], options)
     print(page(record))
     if options.limit is None:
