@@ -59,6 +59,15 @@ def test_two_blocks_fit_the_smallest_device(compiled: tuple[dict[str, bytes], li
         assert local == 0, line
 
 
+def test_casts_are_those_the_host_checked(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    """The product is rounded on its own, subnormals are kept, and halves are rounded to the nearest."""
+    assembly = compiled[0][ptx_file("noise")]
+    assert b"cvt.rn.f16.f32" in assembly
+    assert b"mul.f32" in assembly or b"mul.rn.f32" in assembly
+    assert b"fma" not in assembly
+    assert b".ftz" not in assembly
+
+
 def test_the_same_bytes_again(compiled: tuple[dict[str, bytes], list[str]]) -> None:
     again = compile_kernels([SMS[0]])
     assert all(compiled[0][name] == data for name, data in again.items())

@@ -8,15 +8,18 @@
 //   3. output   noise + lattice, cast, stored by adjacent threads to adjacent addresses, four values at a time where rows
 //               are aligned. The input of the engine is written once; the lattice is the only other traffic.
 //
-// Table. A direct one has 65,536 entries: too large for shared memory on most devices, and in L1 a warp's 32 random
-// reads take 32 cycles, several times what writing the values takes. But cells are sorted by value and the values that own
-// whole cells are consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
+// Table. A direct one has 65,536 entries: too large for shared memory on most devices, and in L1 or L2 a warp's 32 random
+// reads touch some 32 lines, one after another. But cells are sorted by value and the values that own whole cells are
+// consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
 //
 //     value(cell) = lowest + ranks[cell / 32] + number of bits of jumps[cell / 32] up to cell % 32
 //
 // is the same table in 12 KiB of shared memory, read in two accesses without a search (table.py).
 //
 // Work is ordered sample by sample within a tile, so that the lattice is read from memory once a batch, else from L2.
+//
+// Limits: size + TILE and tiles x count below 2^31. Any grid will do; blocks that are not resident at once only load the
+// table again.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -35,14 +38,14 @@ __device__ __forceinline__ unsigned short half_bits(float x) {  // round to near
 }
 #endif
 
-struct Law {             // of one value of noise: table.py
-  const u32* jumps;      // [BUCKETS]
+struct Law {                    // of one value of noise: table.py
+  const u32* jumps;             // [BUCKETS]
   const unsigned short* ranks;  // [BUCKETS]
-  int lowest;            // value of cell 0
-  u32 whole;             // cells from here on are residual
-  const u64* upper;      // [thresholds], ascending
+  int lowest;                   // value of cell 0
+  u32 whole;                    // cells from here on are residual
+  const u64* upper;             // [thresholds], ascending
   int thresholds;
-  int residual_lowest;   // value below the first threshold
+  int residual_lowest;          // value below the first threshold
 };
 
 struct Draw {  // which noise: the key's two words, and the number of the batch's first sample
