@@ -5,12 +5,12 @@
 //   1. cells    each thread runs Philox4x64-10 once: 16 values of stream 0, from the table into shared memory;
 //   2. pool     the few residual values of the whole tile are queued, and the first threads refine them together from
 //               stream 1. Refined where they were found, one lane in 150 would hold up its whole warp;
-//   3. output   noise + lattice, cast, stored by adjacent threads to adjacent addresses, four values at a time where rows
-//               are aligned. The input of the engine is written once; the lattice is the only other traffic.
+//   3. output   noise + lattice, cast, stored by adjacent threads to adjacent addresses, four values at a time where
+//               rows are aligned. The engine's input is written once; the lattice is the only other traffic.
 //
-// Table. A direct one has 65,536 entries: too large for shared memory on most devices, and in L1 or L2 a warp's 32 random
-// reads touch some 32 lines, one after another. But cells are sorted by value and the values that own whole cells are
-// consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
+// Table. A direct one has 65,536 entries: too large for shared memory on most devices, and in L1 or L2 a warp's 32
+// random reads touch some 32 lines, one after another. But cells are sorted by value and the values that own whole cells
+// are consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
 //
 //     value(cell) = lowest + ranks[cell / 32] + number of bits of jumps[cell / 32] up to cell % 32
 //

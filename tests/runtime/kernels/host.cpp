@@ -38,5 +38,6 @@ extern "C" int launch(const char* name, const unsigned* grid, const unsigned* bl
   const auto found = kernels.find(name);
   if (found == kernels.end()) return 1;
   const Kernel& kernel = found->second;
-  return shim::run({grid[0], grid[1], 1}, {block[0], block[1], block[2]}, backwards, [&] { kernel(arguments); }) ? 0 : 2;
+  const dim3 blocks = {grid[0], grid[1], 1}, threads = {block[0], block[1], block[2]};
+  return shim::run(blocks, threads, backwards, [&] { kernel(arguments); }) ? 0 : 2;
 }
