@@ -9,8 +9,8 @@
 //               rows are aligned. The engine's input is written once; the lattice is the only other traffic.
 //
 // Table. A direct one has 65,536 entries: too large for shared memory on most devices, and in L1 or L2 a warp's 32
-// random reads touch some 32 lines, one after another. But cells are sorted by value and the values that own whole cells
-// are consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
+// random reads touch some 32 lines, one after another. But cells are sorted by value, and the values that own whole
+// cells are consecutive, so from cell to cell the value stays or grows by one. One bit a cell says which, and
 //
 //     value(cell) = lowest + ranks[cell / 32] + number of bits of jumps[cell / 32] up to cell % 32
 //
@@ -18,8 +18,8 @@
 //
 // Work is ordered sample by sample within a tile, so that the lattice is read from memory once a batch, else from L2.
 //
-// Limits: size + TILE and tiles x count below 2^31. Any grid will do; blocks that are not resident at once only load the
-// table again.
+// Limits: size + TILE and tiles x count below 2^31. Any grid will do; blocks that are not resident at once only load
+// the table again.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
