@@ -13,6 +13,7 @@ from .build import build
 from .describe import GraphSummary, describe, summarise
 from .fuse import Fused
 from .graph import export_graph
+from .kernels import compile_kernels
 from .load import Loaded, load_denoiser, load_metric
 from .parity import compare, onnx_scores, torch_scores
 from .verify import verify
@@ -20,6 +21,7 @@ from .verify import verify
 __all__ = [
     "build",
     "compare",
+    "compile_kernels",
     "describe",
     "export_graph",
     "Fused",

@@ -155,7 +155,8 @@ def table_for(sigma: float, lattice: Lattice) -> NoiseTable:
     return noise_table(in_steps)
 
 
-def _key_words(key: bytes) -> NDArray[np.uint64]:
+def key_words(key: bytes) -> NDArray[np.uint64]:
+    """The generator's key, uint64[2], of a 16-byte noise key. Raises ParameterError for another length."""
     if len(key) != KEY_BYTES:
         raise ParameterError(f"a noise key is {KEY_BYTES} bytes, not {len(key)}")
     return np.frombuffer(key, "<u8").astype(np.uint64)
@@ -218,7 +219,7 @@ def draw(table: NoiseTable, key: bytes, start: int, out: NDArray[Any]) -> None:
         raise ParameterError(
             f"noise is drawn into a contiguous count×… int32 or float32 array, not {out.dtype}{out.shape}"
         )
-    words = _key_words(key)
+    words = key_words(key)
     cells = table.cells_float32 if out.dtype == np.float32 else table.cells
     rows = out.reshape(len(out), -1)
     size = rows.shape[1]

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 """``export`` reaches the networks of ``training`` by the spec strings of its catalogue alone."""
 
-HEAVY = ("torch", "onnx", "onnxruntime", "av", "PIL", "tensorrt", "pycuda", "tqdm")
+HEAVY = ("torch", "onnx", "onnxruntime", "av", "PIL", "tensorrt", "pycuda", "cuda", "tqdm")
 
 
 def _imports(path: Path) -> set[str]:
@@ -84,6 +84,7 @@ def test_wheel_holds_what_runs(tmp_path: Path) -> None:
         assert f"{package}/py.typed" in names
     for name in ("manifest.json", "model.onnx", "MODEL_CARD.md"):
         assert f"runtime/models/default/{name}" in names
+    assert {f"runtime/samplers/kernels/{n}.cu" for n in ("lattice", "noise", "scores")} <= names
     assert {f"training/weights/{n}.safetensors" for n in ("metric", "denoiser")} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in names)
 

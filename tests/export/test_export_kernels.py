@@ -1,0 +1,114 @@
+"""The GPU kernels compile, for every generation and without a GPU, and a bundle carries them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export.kernels import SMS, compile_kernels, compiler_version, read_usage
+from runtime.bundle import MODEL, file_entry, open_bundle, write_bundle
+from runtime.errors import DependencyError, ExportError
+from runtime.samplers.kernels import KERNELS, MODULES, choose_file, cubin_file, ptx_file
+
+LOG = """ptxas info    : Compiling entry function 'one' for 'sm_89'
+ptxas info    : Function properties for one
+ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers, 30736 bytes smem
+ptxas info    : Compiling entry function 'two' for 'sm_89'
+ptxas info    : Function properties for two
+    16 bytes stack frame, 8 bytes spill stores, 8 bytes spill loads
+ptxas info    : Used 12 registers
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled() -> tuple[dict[str, bytes], list[str]]:
+    """Every file, and the lines that were reported."""
+    try:
+        version = compiler_version()
+    except DependencyError as error:
+        pytest.skip(str(error))
+    assert int(version.split(".")[0]) >= 12
+    lines: list[str] = []
+    return compile_kernels(report=lines.append), lines
+
+
+def test_every_generation_and_portable_assembly(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    files, lines = compiled
+    assert set(files) == {cubin_file(m, sm) for m in MODULES for sm in SMS} | {ptx_file(m) for m in MODULES}
+    for name, data in files.items():
+        if name.endswith(".cubin"):
+            assert data.startswith(b"\x7fELF")
+        else:
+            assert f".target sm_{min(SMS)}".encode() in data
+    for name, kernel in KERNELS.items():
+        assert all(name.encode() in files[f] for f in files if f.startswith(f"kernels/{kernel.module}."))
+    assert len(lines) == len(KERNELS) * len(SMS)
+
+
+def test_two_blocks_fit_the_smallest_device(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    """At most 64 registers a thread (4 blocks of 256 threads in 65,536) and 32 KiB a block (2 in Turing's 64 KiB)."""
+    for line in compiled[1]:
+        numbers = [int(word) for word in line.replace(",", "").split() if word.isdigit()]
+        registers, shared, local = numbers
+        assert registers <= 64, line
+        assert shared <= 32 * 1024, line
+        assert local == 0, line
+
+
+def test_casts_are_those_the_host_checked(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    """The product is rounded on its own, subnormals are kept, and halves are rounded to the nearest."""
+    assembly = compiled[0][ptx_file("noise")]
+    assert b"cvt.rn.f16.f32" in assembly
+    assert b"mul.f32" in assembly or b"mul.rn.f32" in assembly
+    assert b"fma" not in assembly
+    assert b".ftz" not in assembly
+
+
+def test_the_same_bytes_again(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    again = compile_kernels([SMS[0]])
+    assert all(compiled[0][name] == data for name, data in again.items())
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_bundle_carries_them(compiled: tuple[dict[str, bytes], list[str]], tmp_path: Path, suffix: str) -> None:
+    default = open_bundle()
+    contents = {MODEL: default.read(MODEL), **compiled[0]}
+    manifest = replace(default.manifest, files={name: file_entry(data) for name, data in contents.items()})
+    bundle = write_bundle(tmp_path / f"bundle{suffix}", manifest, contents)
+    bundle.verify()
+    name = choose_file(bundle.manifest.files, "noise", (8, 9))
+    assert bundle.read(name) == compiled[0]["kernels/noise.sm_89.cubin"]
+
+
+def test_an_unknown_generation_is_refused(compiled: tuple[dict[str, bytes], list[str]]) -> None:
+    with pytest.raises(ExportError, match=r"\[70\]"):
+        compile_kernels([70, 89])
+    with pytest.raises(ExportError, match="no GPU generation"):
+        compile_kernels([])
+
+
+def test_what_the_compiler_refuses_is_said(
+    compiled: tuple[dict[str, bytes], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.kernels.source", lambda module: "__device__ int f() { return missing; }")
+    with pytest.raises(ExportError, match=r"lattice\.cu for sm_89: .*missing"):
+        compile_kernels([89])
+
+
+def test_spills_are_refused() -> None:
+    (usage,) = read_usage(LOG, ["one"], 89)
+    assert (usage.registers, usage.shared, usage.local) == (40, 30736, 0)
+    with pytest.raises(ExportError, match="two sm_89: 12 registers, 0 bytes shared, 32 bytes local"):
+        read_usage(LOG, ["one", "two"], 89)
+    with pytest.raises(ExportError, match="report on three"):
+        read_usage(LOG, ["three"], 89)
+
+
+def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(DependencyError, match=r"stochastic-biqa\[kernels\]"):
+        compile_kernels()
