@@ -13,15 +13,15 @@ chosen one after the other, each the largest for which the walk has crossed by l
     (α/2) · n_j/n_K                                                                                            (*)
 
 (error spending, Lan & DeMets 1983, Biometrika 70:659; what one look cannot spend, counts being whole, the next one
-may). Then c ≤ α/2. The upper side is the mirror image, rank n_j + 1 − r_j, as in :mod:`runtime.ranks`. So with probability
-≥ 1−α the intervals of *all* looks hold, and with them the one of whichever look sampling stopped at: for any reason,
-the scores so far, the interval wished for, another frame, or somebody's patience.
+may). Then c ≤ α/2. The upper side is the mirror image, rank n_j + 1 − r_j, as in :mod:`runtime.ranks`. So with
+probability ≥ 1−α the intervals of *all* looks hold, and with them the one of whichever look sampling stopped at: for
+any reason, the scores so far, the interval wished for, another frame, or somebody's patience.
 
 **The reported score** is the median of as many samples as were drawn, and the next report may stop elsewhere. For it
 to exceed h_{1/2+η} at any of the looks, the walk with P = ½ + η must be at most ⌊n_j/2⌋ at one of them; η is such
 that this has probability α/4 (:func:`stray_shift`). As in :mod:`runtime.ranks` the shift becomes ε/σ + Φ⁻¹(½+η) and
-the interval covers the next score reported *at any of these looks*. η is that of the first look, all but 1%, so with scope
-"reported" no look comes before a quarter of the samples, nor before one that has a rank.
+the interval covers the next score reported *at any of these looks*. η is little more than the first look alone would
+need, so with scope "reported" no look comes before a quarter of the samples, nor before one that has a rank.
 
 Measured against a union bound over looks and a beta-binomial mixture (Howard & Ramdas 2022, arXiv 1906.09712, valid
 at every n): docs/theory.md, ``python -m benchmarks.stopping``.
@@ -31,9 +31,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,28 @@ class Schedule:
         """The 1-based ranks (lower, upper) of look number ``look``, from 0; None where nothing is bounded yet."""
         lower = self.lower_ranks[look]
         return (None, None) if lower is None else (lower, self.looks[look] + 1 - lower)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Where sampling stopped: the ``rule`` in JSON types, the ``schedule``, and the number of the ``look``, from 0."""
+
+    rule: Mapping[str, Any]
+    schedule: Schedule
+    look: int
+
+    def ranks_at(self, shift: float, alpha: float, scope: Scope, distance: float) -> tuple[int | None, int | None]:
+        """The ranks of this look for another shift or alpha, valid at every look too."""
+        looks = self.schedule.looks
+        return Schedule(looks, boundary(looks, shift, alpha, scope, distance)).ranks(self.look)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What all frames of one file share: the rule, the looks and their lower ranks; not where one stopped."""
+        return {
+            "rule": dict(self.rule),
+            "looks": list(self.schedule.looks),
+            "lower_ranks": list(self.schedule.lower_ranks),
+        }
 
 
 @lru_cache(maxsize=64)
