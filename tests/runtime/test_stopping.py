@@ -440,10 +440,10 @@ def test_bad_questions(call: Callable[[Certifier], object], message: str) -> Non
 
 @pytest.mark.parametrize("question", ["gate", "compare"])
 def test_answers_are_wrong_no_more_often_than_alpha(question: str) -> None:
-    """The whole road on 800 small frames: a gate exactly at the smoothed score of the worst attack, at which "pass"
+    """The whole road on 500 small frames: a gate exactly at the smoothed score of the worst attack, at which "pass"
     is wrong, and two frames whose intervals touch, of which neither is certainly better. Each at most α/2 a side."""
     rng = np.random.default_rng(3)
-    runs, sd, shift = 800, 100 * 0.12 / math.sqrt(12), 0.05 / 0.12
+    runs, sd, shift = 500, 100 * 0.12 / math.sqrt(12), 0.05 / 0.12
     certifier = make(alpha=0.2, samples=80, secret=None, public_seed=9)
     wrong = {"pass": 0, "fail": 0, "a": 0, "b": 0, "undecided": 0}
     for _ in range(runs):
