@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
-        clips = [open_frames(certifier, path, certifier.alpha / 2, bar, options) for path in paths]
+        clips = [open_frames(certifier, path, certifier.alpha / 2, options) for path in paths]
+        bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), certifier.samples)
         made = certifier.compare(*clips, pool=options.pool)
     sides = made.a, made.b
     logs = [

@@ -14,7 +14,6 @@ from ..inputs import FileFrames
 from ..log import InputLog, build_log, to_json
 from ..pooling import POOLS
 from .certify import (
-    Bar,
     add_claim_options,
     add_model_options,
     check_outputs,
@@ -71,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
     gates: list[Gate] = []
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         for path in options.inputs:
-            frames = open_frames(certifier, path, certifier.alpha, bar, options)
+            frames = open_frames(certifier, path, certifier.alpha, options)
+            bar.begin(path.name, len(frames), certifier.samples)
             gate = certifier.gate(frames, at_least=options.at_least, pool=options.pool)
             logs.append(decided_log(path, options.subsample, gate.alpha, frames, gate.pooled))
             logs[-1].decision = gate.to_dict()
@@ -86,11 +86,10 @@ def run(options: argparse.Namespace) -> int:
     return next(EXIT[name] for name in ("fail", "undecided", "pass") if name in decisions)
 
 
-def open_frames(certifier: Certifier, path: Path, alpha: float, bar: Bar, options: argparse.Namespace) -> FileFrames:
+def open_frames(certifier: Certifier, path: Path, alpha: float, options: argparse.Namespace) -> FileFrames:
     """The frames of a file, refused where α shared by them leaves no bound."""
     frames = FileFrames(path, subsample=options.subsample, matrix=options.matrix, range=options.range)
     refuse_too_few(certifier, path, alpha, len(frames))
-    bar.begin(path.name, len(frames), certifier.samples)
     return frames
 
 

@@ -15,7 +15,7 @@ from ..errors import RecordError
 from ..inputs import FileFrames
 from ..keys import noise_source, read_secret
 from ..log import InputLog, build_log, read_log, to_json
-from .certify import Bar, add_model_options, progress_bar
+from .certify import add_model_options, progress_bar
 
 _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
@@ -92,7 +92,8 @@ def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Na
         progress_bar(options.quiet) as bar,
         _certifier(entry, entry["joint_alpha"], options, bar.drawn) as certifier,
     ):
-        frames = _frames(certifier, entry, path, recorded, bar)
+        frames = _frames(certifier, entry, path, recorded)
+        bar.begin(path.name, len(frames), certifier.samples)
         if rule.get("kind") == "gate":
             gate = certifier.gate(frames, at_least=rule["at_least"], pool=rule["pool"])
             made.decision = gate.to_dict()
@@ -111,7 +112,8 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         _certifier(entries[0], alpha, options, bar.drawn) as certifier,
     ):
         recorded = [_recorded(log, index) for index in range(len(entries))]
-        clips = [_frames(certifier, *known, bar) for known in zip(entries, options.inputs, recorded, strict=True)]
+        clips = [_frames(certifier, *known) for known in zip(entries, options.inputs, recorded, strict=True)]
+        bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
         comparison = certifier.compare(*clips, pool=entries[0]["certificate"]["stopping"]["rule"]["pool"])
     made = [
         InputLog(entry["path"], entry["subsample"], alpha / 2, _same_frames(path, frames, side.certificates))
@@ -127,7 +129,7 @@ def _recorded(log: Mapping[str, Any], index: int) -> list[Mapping[str, Any]]:
 
 
 def _frames(
-    certifier: Certifier, entry: Mapping[str, Any], path: Path, recorded: Sequence[Mapping[str, Any]], bar: Bar
+    certifier: Certifier, entry: Mapping[str, Any], path: Path, recorded: Sequence[Mapping[str, Any]]
 ) -> FileFrames:
     """The frames of a file, or RecordError where they or the model are not those of the record."""
     shared = entry["certificate"]
@@ -145,7 +147,6 @@ def _frames(
     for number, frame in zip(frames.numbers, recorded, strict=True):
         if number != frame["frame"]:
             raise RecordError(f"{path}: frame {number} is not in the record")
-    bar.begin(path.name, len(frames), certifier.samples)
     return frames
 
 

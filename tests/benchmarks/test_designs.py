@@ -14,7 +14,9 @@ def test_every_design_is_valid(shift: float) -> None:
     for name, (looks, ranks) in designs(shift).items():
         error = crossing(looks, ranks, float(ndtr(-shift)))
         assert error <= ALPHA / 2, name
-        assert error > ALPHA / 20, name
+        assert error > 0
+        if name == "exact (kept)":
+            assert error > 0.9 * ALPHA / 2
 
 
 def test_gate_counts_samples_by_hand() -> None:
