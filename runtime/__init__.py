@@ -11,6 +11,7 @@ from __future__ import annotations
 from .bundle import Bundle, open_bundle
 from .certificate import Certificate, Provenance
 from .certifier import Certifier
+from .decisions import Comparison, Gate, Pooled
 from .errors import (
     BiqaError,
     BundleError,
@@ -36,17 +37,20 @@ __all__ = [
     "BundleError",
     "Certificate",
     "Certifier",
+    "Comparison",
     "Conversion",
     "ConversionError",
     "DependencyError",
     "DeviceError",
     "ExportError",
     "FrameError",
+    "Gate",
     "ModelError",
     "open_bundle",
     "ParameterError",
     "Plan",
     "pool",
+    "Pooled",
     "Provenance",
     "RecordError",
     "rgb_from_planes",

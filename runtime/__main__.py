@@ -1,11 +1,11 @@
-"""``python -m runtime certify | plan | replay | doctor``."""
+"""``python -m runtime certify | gate | compare | plan | replay | doctor``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from .commands import certify, doctor, plan, replay
+from .commands import certify, compare, doctor, gate, plan, replay
 from .errors import BiqaError
 from .version import __version__
 
@@ -16,13 +16,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for command in (certify, plan, replay, doctor):
+    for command in (certify, gate, compare, plan, replay, doctor):
         command.add(subparsers)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Exit status 0 done, 1 a negative finding, 2 an error told in one line, 130 interrupted."""
+    """Run one command.
+
+    Exit status 0 done, 1 a negative finding, 2 an error told in one line, 3 undecided, 130 interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

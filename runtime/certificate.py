@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import ParameterError
 from .ranks import Scope, check_parameters, interval, scope_least_samples, scope_radius_shift, scope_ranks, sorted_sides
+from .stopping import Stopping, stopped_radius_shift
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Certificate:
     ``score``: median of the noisy scores. ``lower``, ``upper``: the certified interval, ∓inf where n is too
     small. ``epsilon``: L2 radius on the source RGB frame, all pixels and channels, values in [0, 1];
     ``epsilon_engine`` = ε/k on the engine's domain. ``alpha``: total error of this certificate. ``sigma``:
-    noise level on the engine's domain. ``ranks``: the 1-based order statistics used. ``failed_samples``:
-    scores that were not finite, counted against both sides. ``scores``: float32[n], in the order drawn.
+    noise level on the engine's domain. ``samples``: noisy copies asked for, n of the noise key; ``drawn`` of them
+    were, fewer only where ``stopping`` says how. ``ranks``: the 1-based order statistics used. ``failed_samples``:
+    scores that were not finite, counted against both sides. ``scores``: float32[drawn], in the order drawn.
     """
 
     score: float
@@ -69,6 +71,7 @@ class Certificate:
     noise_distance: float
     provenance: Provenance
     scores: NDArray[np.float32] = field(repr=False)
+    stopping: Stopping | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         return not self.abstained
@@ -77,6 +80,11 @@ class Certificate:
     def abstained(self) -> bool:
         """True where a side is infinite: nothing is certified."""
         return not (math.isfinite(self.lower) and math.isfinite(self.upper))
+
+    @property
+    def drawn(self) -> int:
+        """The noisy copies scored: all that were asked for, or as many as it took."""
+        return len(self.scores)
 
     @property
     def epsilon_engine(self) -> float:
@@ -90,12 +98,16 @@ class Certificate:
             return None
         if self.ranks[0] is None:
             return too_few_samples(self.samples, self.epsilon_engine / self.sigma, self.alpha, self.scope)
-        return f"{self.failed_samples} of {self.samples} scores were not finite, too many to bound the rest"
+        return f"{self.failed_samples} of {self.drawn} scores were not finite, too many to bound the rest"
 
     @property
     def scores_sha256(self) -> str:
-        """SHA-256 (hex) of the n scores as little-endian float32, in the order drawn."""
+        """SHA-256 (hex) of the scores as little-endian float32, in the order drawn."""
         return hashlib.sha256(self.scores.astype("<f4").tobytes()).hexdigest()
+
+    @property
+    def _looks(self) -> tuple[int, ...]:
+        return self.stopping.schedule.looks if self.stopping else ()
 
     def curve(self, epsilons: Sequence[float]) -> list[tuple[float, float, float]]:
         """(ε, lower, upper) at K source radii, jointly valid: each at α/K. Raises ParameterError if empty.
@@ -109,7 +121,11 @@ class Certificate:
         points = []
         for epsilon in epsilons:
             shift = check_epsilon(epsilon) / self.downscale / self.sigma
-            ranks = scope_ranks(self.samples, shift, self.alpha / len(epsilons), self.scope, self.noise_distance)
+            alpha = self.alpha / len(epsilons)
+            if self.stopping is None:
+                ranks = scope_ranks(self.samples, shift, alpha, self.scope, self.noise_distance)
+            else:
+                ranks = self.stopping.ranks_at(shift, alpha, self.scope, self.noise_distance)
             points.append((float(epsilon), *interval(low, high, ranks)))
         return points
 
@@ -127,7 +143,11 @@ class Certificate:
         if self.failed_samples:
             return None
         ordered = np.sort(self.scores.astype(np.float64))
-        shift = scope_radius_shift(ordered, self.score, tolerance, error, self.scope, self.noise_distance)
+        if self.stopping is None:
+            shift = scope_radius_shift(ordered, self.score, tolerance, error, self.scope, self.noise_distance)
+        else:
+            looks = self.stopping.schedule.looks
+            shift = stopped_radius_shift(ordered, self.score, tolerance, error, self.scope, looks, self.noise_distance)
         return None if shift is None else shift * self.sigma * self.downscale
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +162,7 @@ class Certificate:
             "epsilon_engine": self.epsilon_engine,
             "alpha": self.alpha,
             "samples": self.samples,
+            "drawn": self.drawn,
             "scope": self.scope,
             "sigma": self.sigma,
             "downscale": self.downscale,
@@ -161,8 +182,10 @@ class Certificate:
             "public_seed": provenance.public_seed,
             "engine": dict(provenance.engine),
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
-            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples),
+            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self._looks),
         }
+        if self.stopping:
+            record["stopping"] = self.stopping.to_dict()
         if self.reason:
             record["reason"] = self.reason
         return record
@@ -182,16 +205,24 @@ def too_few_samples(samples: int, shift: float, alpha: float, scope: Scope) -> s
     return f"n={samples} cannot bound ε/σ={shift:.4g} at α={alpha:g} (scope {scope}): {remedy}"
 
 
-def claim(epsilon: float, alpha: float, scope: Scope, samples: int) -> str:
-    """What a reader of the record is told, in words; numbers as they are, not rounded."""
+def claim(epsilon: float, alpha: float, scope: Scope, samples: int, looks: Sequence[int] = ()) -> str:
+    """What a reader of the record is told, in words; numbers as they are, not rounded.
+
+    ``looks``: the sample counts at which sampling could stop, empty where their number was fixed.
+    """
     frames = f"within L2 distance {epsilon!r} (RGB in [0,1]) of the frame as received, of the same size and bit depth"
     failure = f"Except with probability at most {alpha!r} over the noise"
+    if looks:
+        failure += ", for whatever reason sampling stopped at the look where it did"
     if scope == "smoothed":
         return (
             f"{failure}, [lower, upper] contains the smoothed score (the median over the noise) of every frame "
             f"{frames}; hence that of the untampered original if the tampering was within that distance."
         )
+    count = f"{samples} samples"
+    if len(looks) > 1:
+        count = f"as many samples as any of the looks has ({', '.join(map(str, looks))})"
     return (
-        f"{failure}, [lower, upper] contains the score that this model reports next, from {samples} samples, for any "
+        f"{failure}, [lower, upper] contains the score that this model reports next, from {count}, for any "
         f"one frame {frames}, chosen without knowledge of the secret and of earlier results."
     )

@@ -3,36 +3,37 @@
 with Certifier(epsilon=0.1) as certifier:
     certificate = certifier.certify(frame)          # uint8 or uint16 H×W×3 RGB
     print(certificate.score, certificate.lower, certificate.upper)
+    if certifier.gate(frame, at_least=60):          # no more samples than it takes to say
+        ...
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import open_bundle
-from .certificate import Certificate, Provenance, check_epsilon
-from .errors import DeviceError, ModelError, ParameterError
-from .frames import check_frame, lattice
-from .keys import frame_sha256, noise_source
-from .noise import table_for
+from .certificate import Certificate, check_epsilon
+from .clip import Clip, Frames
+from .decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
+from .drawing import Drawing, Picture, Source, Terms
+from .errors import DeviceError, ParameterError
+from .keys import noise_source
 from .plan import Plan, plan
-from .planes import Conversion, rgb_from_planes
-from .ranks import SCOPES, Scope, check_parameters, interval, sample_median, scope_ranks, sorted_sides
+from .planes import Conversion
+from .pooling import POOLS
+from .ranks import SCOPES, Scope, check_parameters, scope_ranks
 from .samplers import Sampler
 from .samplers.callable import CallableSampler, ScoreFunction
-
-Picture = NDArray[Any] | tuple[Sequence[NDArray[Any]], Conversion]
-"""A frame as RGB, or as decoded planes with the conversion to apply."""
+from .stopping import Schedule, Stopping, schedule
 
 DEVICES = ("cpu", "cuda")
-CHUNK = 64
-"""Samples asked of the sampler at a time: how often progress is told."""
 
 
 class Certifier:
@@ -74,7 +75,6 @@ class Certifier:
         if threads is not None and threads < 1:
             raise ParameterError(f"threads is 1 or more, not {threads}")
         self._noise = noise_source(secret, public_seed)
-        self._progress = progress
         if sampler is None:
             if sigma is not None or downscale is not None:
                 raise ParameterError("sigma and downscale belong to the bundle: give them only with a sampler")
@@ -96,6 +96,7 @@ class Certifier:
             self._sampler: Sampler = OnnxSampler(bundle, device=device, threads=threads)
         else:
             self._sampler = _as_sampler(sampler, sigma, downscale)
+        self._source = Source(self._sampler, self._noise, self.samples, progress)
 
     @property
     def sampler(self) -> Sampler:
@@ -113,28 +114,37 @@ class Certifier:
             scope=self.scope,
         )
 
-    def certify(self, frame: NDArray[Any], *, bit_depth: int | None = None) -> Certificate:
+    def certify(
+        self, frame: NDArray[Any], *, bit_depth: int | None = None, tolerance: float | None = None
+    ) -> Certificate:
         """Certify an RGB frame, uint8 or uint16 H×W×3 (``bit_depth`` 10 or 12 for video values in uint16).
+
+        ``tolerance``: stop drawing as soon as upper − lower is no more than that, in score units; at ``samples`` at
+        the latest, where the interval may still be wider. None: draw them all.
 
         Too few samples for ε give a certificate that abstained, with its ``reason``. Raises FrameError for
         anything but an RGB frame, ModelError where the model failed on half of the samples or more.
         """
-        return self._certify(frame, bit_depth, self.alpha, None)
+        return self._certify(frame, bit_depth, self.alpha, tolerance)
 
-    def certify_planes(self, planes: Sequence[NDArray[Any]], conversion: Conversion) -> Certificate:
+    def certify_planes(
+        self, planes: Sequence[NDArray[Any]], conversion: Conversion, *, tolerance: float | None = None
+    ) -> Certificate:
         """Certify decoded planes Y, U, V (or G, B, R), converted to RGB as ``conversion`` says.
 
         ε is measured on the RGB frame that comes out. Raises ConversionError, and what ``certify`` raises.
         """
-        frame = rgb_from_planes(planes, conversion)
-        return self._certify(frame, conversion.bit_depth, self.alpha, conversion)
+        return self._certify((planes, conversion), None, self.alpha, tolerance)
 
-    def stream(self, frames: Iterable[Picture], *, jointly: int | None = None) -> Iterator[Certificate]:
+    def stream(
+        self, frames: Iterable[Picture], *, jointly: int | None = None, tolerance: float | None = None
+    ) -> Iterator[Certificate]:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
         with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
-        beyond M raises ParameterError. None: each certificate stands alone at α.
+        beyond M raises ParameterError. None: each certificate stands alone at α. ``tolerance``: as for
+        ``certify``, each frame for itself.
         """
         if jointly is not None and jointly < 1:
             raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly}")
@@ -142,71 +152,84 @@ class Certifier:
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            if isinstance(frame, tuple):
-                planes, conversion = frame
-                rgb = rgb_from_planes(planes, conversion)
-                yield self._certify(rgb, conversion.bit_depth, alpha, conversion)
-            else:
-                yield self._certify(frame, None, alpha, None)
+            yield self._certify(frame, None, alpha, tolerance)
 
-    def _certify(
-        self, frame: NDArray[Any], bit_depth: int | None, alpha: float, conversion: Conversion | None
-    ) -> Certificate:
-        sampler = self._sampler
-        depth = check_frame(frame, bit_depth)
-        values = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
-        key = self._noise.key(values, sampler.digest, sampler.sigma, self.samples)
-        scores = np.empty(self.samples, np.float32)
-        for start in range(0, self.samples, CHUNK):
-            count = min(CHUNK, self.samples - start)
-            drawn = np.asarray(sampler.scores(values, key, start, count))
-            if drawn.shape != (count,):
-                raise ModelError(f"{sampler.name} returned scores of shape {drawn.shape} for {count} samples")
-            scores[start : start + count] = drawn
-            if self._progress:
-                self._progress(count)
+    def gate(
+        self,
+        frames: Picture | Frames,
+        *,
+        at_least: float,
+        pool: str = "mean",
+        bit_depth: int | None = None,
+    ) -> Gate:
+        """Is the score certainly ``at_least`` this much? Draws no more samples than it takes to say.
 
-        distance = min(1.0, table_for(sampler.sigma, values).distance * values.values.size)
-        shift = self.epsilon / sampler.downscale / sampler.sigma
-        ranks = scope_ranks(self.samples, shift, alpha, self.scope, distance)
-        low, high = sorted_sides(scores)
-        lower, upper = interval(low, high, ranks)
-        score = sample_median(low, high)
-        failed = int(np.count_nonzero(~np.isfinite(scores)))
-        if not np.isfinite(score):
-            raise ModelError(
-                f"{sampler.name} returned NaN or infinity for {failed} of {self.samples} noisy copies of this frame: "
-                "it has no median score; check the model with `python -m export verify`"
+        "pass" where the certified lower bound is ``at_least`` or more: so is the score of every frame within ε;
+        "fail" where the certified upper bound is less: so is that of every frame within ε; "undecided" where neither
+        can be said with ``samples`` samples. With probability ≥ 1−α the answer is right.
+
+        ``frames``: a frame, or the frames of a clip: a list, or anything with a length that gives the same frames
+        each time it is iterated over, which is once a look. Of a clip the ``pool`` of the frame scores is asked for,
+        mean, min, max or harmonic_mean, every frame at α/M. Raises ParameterError, and what ``certify`` raises.
+        """
+        if not math.isfinite(at_least):
+            raise ParameterError(f"at_least is a finite score, not {at_least!r}")
+        clip = self._clip(frames, self.alpha, pool, bit_depth)
+        decision: Verdict | None = None
+        while decision is None and clip.advance():
+            lower, upper = clip.bounds(pool)
+            decision = "pass" if lower >= at_least else "fail" if upper < at_least else None
+        rule = {"kind": "gate", "at_least": float(at_least), "pool": pool}
+        return Gate(decision or "undecided", float(at_least), self.alpha, self._pooled(clip, pool, rule))
+
+    def compare(
+        self, a: Picture | Frames, b: Picture | Frames, *, pool: str = "mean", bit_depth: int | None = None
+    ) -> Comparison:
+        """Which one certainly scores higher? Draws no more samples than it takes to say.
+
+        "a" where the certified lower bound of a is above the upper bound of b: a scores higher than b whatever was
+        done within ε to each of them; "b" the other way round; else "undecided". Each gets α/2: with probability
+        ≥ 1−α the answer is right. ``a``, ``b``, ``pool``: as for :meth:`gate`.
+        """
+        first, second = (self._clip(frames, self.alpha / 2, pool, bit_depth) for frames in (a, b))
+        decision: Better | None = None
+        while decision is None and any([first.advance(), second.advance()]):
+            (lower_a, upper_a), (lower_b, upper_b) = first.bounds(pool), second.bounds(pool)
+            decision = "a" if lower_a > upper_b else "b" if lower_b > upper_a else None
+        rule = {"kind": "compare", "pool": pool}
+        both = self._pooled(first, pool, rule), self._pooled(second, pool, rule)
+        return Comparison(decision or "undecided", self.alpha, *both)
+
+    def _terms(self, alpha: float) -> Terms:
+        return Terms(self.epsilon, alpha, self.samples, self.scope)
+
+    def _clip(self, frames: Picture | Frames, alpha: float, pool: str, bit_depth: int | None) -> Clip:
+        if pool not in POOLS:
+            raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
+        clip: Frames = [frames] if _is_picture(frames) else cast(Frames, frames)
+        if not (hasattr(clip, "__len__") and hasattr(clip, "__iter__")):
+            raise ParameterError(
+                "frames are read once a look: give an H×W×3 NumPy array, or a list of frames, "
+                f"not {type(frames).__name__}"
             )
-        scores.setflags(write=False)
-        return Certificate(
-            score=score,
-            lower=lower,
-            upper=upper,
-            epsilon=self.epsilon,
-            alpha=alpha,
-            samples=self.samples,
-            scope=self.scope,
-            sigma=sampler.sigma,
-            downscale=sampler.downscale,
-            ranks=ranks,
-            failed_samples=failed,
-            noise_distance=distance,
-            provenance=Provenance(
-                model=sampler.name,
-                model_sha256=sampler.digest,
-                frame_sha256=frame_sha256(frame),
-                height=frame.shape[0],
-                width=frame.shape[1],
-                bit_depth=depth,
-                noise=self._noise.kind,
-                secret_sha256=self._noise.commitment,
-                public_seed=self._noise.public_seed,
-                engine=sampler.engine,
-                conversion=None if conversion is None else conversion.to_dict(),
-            ),
-            scores=scores,
-        )
+        return Clip(clip, self._terms(alpha), self._source, bit_depth)
+
+    def _pooled(self, clip: Clip, pool: str, rule: Mapping[str, Any]) -> Pooled:
+        return pooled(pool, clip.certificates(rule))
+
+    def _certify(self, picture: Picture, bit_depth: int | None, alpha: float, tolerance: float | None) -> Certificate:
+        drawing = Drawing(picture, bit_depth, self._source)
+        shift = self.epsilon / self._sampler.downscale / self._sampler.sigma
+        if tolerance is None:
+            drawing.advance(self.samples)
+            ranks = scope_ranks(self.samples, shift, alpha, self.scope, drawing.distance)
+            return drawing.certificate(self._terms(alpha), ranks)
+        if not 0 <= tolerance < math.inf:
+            raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
+        looks = schedule(self.samples, shift, alpha, self.scope, drawing.distance)
+        look = _first_narrow(drawing, looks, tolerance)
+        stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
+        return drawing.certificate(self._terms(alpha), looks.ranks(look), stopping)
 
     def close(self) -> None:
         """Release the engine."""
@@ -219,6 +242,24 @@ class Certifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _first_narrow(drawing: Drawing, looks: Schedule, tolerance: float) -> int:
+    """Draw up to the first look whose interval is no wider than ``tolerance``, or the last; its number."""
+    look = 0
+    for look, count in enumerate(looks.looks):
+        drawing.advance(count)
+        lower, upper = drawing.interval(looks.ranks(look))
+        if upper - lower <= tolerance:
+            break
+    return look
+
+
+def _is_picture(frames: Picture | Frames) -> TypeGuard[Picture]:
+    """A NumPy array, or (planes, conversion); arrays of other shapes are told so where they are scored."""
+    return isinstance(frames, np.ndarray) or (
+        isinstance(frames, tuple) and len(frames) == 2 and isinstance(frames[1], Conversion)
+    )
 
 
 def _as_sampler(sampler: Sampler | ScoreFunction, sigma: float | None, downscale: int | None) -> Sampler:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from .certifier import Picture
-from .errors import ParameterError
+from .drawing import Picture
+from .errors import ParameterError, VideoError
 from .images import is_image, read_image
 from .video import open_video
 
@@ -46,3 +46,34 @@ class Input:
     ) -> None:
         if self._reader is not None:
             self._reader.close()
+
+
+class FileFrames:
+    """The frames of a file, opened anew for every pass over them: what ``Certifier.gate`` and ``compare`` take.
+
+    Parameters and errors are those of :class:`Input`. ``numbers``: the frames' numbers in the file.
+    """
+
+    def __init__(self, path: Path, *, subsample: int = 1, matrix: str | None = None, range: str | None = None) -> None:
+        self._path = path
+        self._subsample = subsample
+        self._colour = {"matrix": matrix, "range": range}
+        with self._open() as source:
+            self._count = source.count
+
+    @property
+    def numbers(self) -> list[int]:
+        return [index * self._subsample for index in range(self._count)]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Picture]:
+        with self._open() as source:
+            if source.count != self._count:
+                raise VideoError(f"{self._path} changed while it was read")
+            for _, frame in source:
+                yield frame
+
+    def _open(self) -> Input:
+        return Input(self._path, subsample=self._subsample, **self._colour)

@@ -9,7 +9,8 @@ harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cer
   ``joint_claim`` says in words;
 - ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs';
 - ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
-  record that is the frame's own.
+  record that is the frame's own;
+- ``decision``, of an input (``gate``) or of the log (``compare``): what was asked, the answer, and what it claims.
 """
 
 from __future__ import annotations
@@ -30,18 +31,22 @@ from .errors import RecordError
 from .pooling import pool, pool_intervals
 from .version import __version__
 
-FRAME_FIELDS = ("score", "lower", "upper", "abstained", "failed_samples", "scores_sha256", "frame_sha256", "reason")
+FRAME_FIELDS = (
+    *("score", "lower", "upper", "abstained", "drawn", "lower_rank", "upper_rank"),
+    *("failed_samples", "scores_sha256", "frame_sha256", "reason"),
+)
 """The keys of a record that differ from frame to frame of one file."""
 
 
 @dataclass
 class InputLog:
-    """What was certified of one file: (frame number, certificate) in order."""
+    """What was certified of one file: (frame number, certificate) in order, and the ``decision`` of a gate."""
 
     path: str
     subsample: int
     joint_alpha: float
     frames: list[tuple[int, Certificate]] = field(default_factory=list)
+    decision: Mapping[str, Any] | None = None
 
 
 def metrics(certificate: Certificate) -> dict[str, float | None]:
@@ -75,11 +80,13 @@ def input_entry(log: InputLog) -> dict[str, Any]:
     """One element of ``inputs``."""
     certificates = [certificate for _, certificate in log.frames]
     shared = {key: value for key, value in certificates[0].to_dict().items() if key not in FRAME_FIELDS}
+    decision = {} if log.decision is None else {"decision": dict(log.decision)}
     return {
         "path": log.path,
         "subsample": log.subsample,
         "joint_alpha": log.joint_alpha,
         "joint_claim": joint_claim(log.joint_alpha, len(certificates)),
+        **decision,
         "pooled_metrics": pooled_metrics(certificates),
         "certificate": shared,
     }
@@ -93,8 +100,8 @@ def joint_claim(alpha: float, frames: int) -> str:
     )
 
 
-def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
-    """The whole log. ``seconds``: time taken, for libvmaf's ``fps``."""
+def build_log(inputs: Sequence[InputLog], seconds: float, decision: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The whole log. ``seconds``: time taken, for libvmaf's ``fps``. ``decision``: of a comparison of its inputs."""
     entries: list[dict[str, Any]] = []
     for index, log in enumerate(inputs):
         entries += [frame_entry(len(entries) + i, index, frame, c) for i, (frame, c) in enumerate(log.frames)]
@@ -105,6 +112,7 @@ def build_log(inputs: Sequence[InputLog], seconds: float) -> dict[str, Any]:
         "inputs": [input_entry(log) for log in inputs],
         "frames": entries,
         "joint_alpha": min(1.0, math.fsum(log.joint_alpha for log in inputs)),
+        **({} if decision is None else {"decision": dict(decision)}),
         "pooled_metrics": pooled_metrics(certificates),
         "aggregate_metrics": {},
     }
@@ -148,6 +156,9 @@ def read_log(path: Path) -> dict[str, Any]:
             entry["path"], entry["subsample"], entry["joint_alpha"], entry["certificate"]["model_sha256"]
         for entry in log["frames"]:
             entry["frame"], entry["certificate"]["scores_sha256"], log["inputs"][entry["input"]]
+        if "decision" in log:
+            first, _ = log["inputs"]
+            log["decision"]["alpha"], first["certificate"]["stopping"]["rule"]["pool"]
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError):

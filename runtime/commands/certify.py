@@ -7,14 +7,15 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
 from ..certificate import Certificate
-from ..certifier import Certifier, Picture
+from ..certifier import Certifier
+from ..drawing import Picture
 from ..errors import ParameterError
 from ..inputs import Input
 from ..keys import read_secret
@@ -25,6 +26,7 @@ from ..ranks import SCOPES
 
 _EXAMPLES = """examples:
   python -m runtime certify photo.png
+  python -m runtime certify photo.png --tolerance 2
   python -m runtime certify clip.mp4 --subsample 5 --json clip.json
   head -c 32 /dev/urandom > secret
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
@@ -43,20 +45,13 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
     add_model_options(parser)
-    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
-    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together")
-    parser.add_argument("--samples", type=int, help="noisy copies a frame")
+    add_claim_options(parser)
     parser.add_argument(
-        "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
+        "--tolerance",
+        type=float,
+        metavar="W",
+        help="stop drawing samples for a frame once upper - lower is no more than W",
     )
-    parser.add_argument(
-        "--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; prefer an odd N"
-    )
-    secret = parser.add_mutually_exclusive_group()
-    secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
-    secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
-    parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
-    parser.add_argument("--range", choices=RANGES, help="override the video's range")
     parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
     parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
     parser.add_argument(
@@ -73,30 +68,38 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
 
+def add_claim_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is claimed, of which frames, with which noise."""
+    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
+    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together")
+    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most")
+    parser.add_argument(
+        "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
+    )
+    parser.add_argument(
+        "--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; prefer an odd N"
+    )
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
+    secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
+    parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
+    parser.add_argument("--range", choices=RANGES, help="override the video's range")
+
+
 def run(options: argparse.Namespace) -> int:
-    _check_outputs(options)
-    secret = read_secret(options.secret_file) if options.secret_file else None
+    check_outputs(options.json, options.csv, ndjson=options.ndjson)
     started = time.monotonic()
     logs: list[InputLog] = []
     with (
         progress_bar(options.quiet) as bar,
-        Certifier(
-            options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
-            samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
-            threads=options.threads, progress=bar.drawn,
-        ) as certifier,
-    ):  # fmt: skip
+        open_certifier(options, bar) as certifier,
+    ):
         for path in options.inputs:
             with Input(path, subsample=options.subsample, matrix=options.matrix, range=options.range) as source:
                 logs.append(_certify(certifier, source, bar, len(logs), sum(len(log.frames) for log in logs), options))
     log = build_log(logs, time.monotonic() - started)
     outputs = {options.json: to_json(log), options.csv: to_csv(log)}
-    outputs.pop(None, None)
-    for name, text in outputs.items():
-        if name == "-":
-            sys.stdout.write(text)
-        else:
-            write_whole(Path(name), text)
+    write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(_table(logs))
     certificates = [certificate for one in logs for _, certificate in one.frames]
@@ -104,13 +107,28 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
+    """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
+    secret = read_secret(options.secret_file) if options.secret_file else None
+    return Certifier(
+        options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
+        samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
+        threads=options.threads, progress=bar.drawn,
+    )  # fmt: skip
+
+
+def refuse_too_few(certifier: Certifier, path: Path, alpha: float, jointly: int) -> None:
+    """Raise ParameterError, before any frame is scored, where α shared by M frames leaves no bound."""
+    if reason := certifier.plan(alpha=alpha / jointly).reason:
+        share = f"; alpha {alpha:g} is shared by {jointly} frames" if jointly > 1 else ""
+        raise ParameterError(f"{path}: {reason}{share}")
+
+
 def _certify(
     certifier: Certifier, source: Input, bar: Bar, index: int, before: int, options: argparse.Namespace
 ) -> InputLog:
     jointly = source.count
-    if reason := certifier.plan(alpha=certifier.alpha / jointly).reason:
-        share = f"; alpha {certifier.alpha:g} is shared by {jointly} frames" if jointly > 1 else ""
-        raise ParameterError(f"{source.path}: {reason}{share}")
+    refuse_too_few(certifier, source.path, certifier.alpha, jointly)
     log = InputLog(str(source.path), source.subsample, certifier.alpha)
     bar.begin(source.path.name, jointly, certifier.samples)
     numbers: list[int] = []
@@ -120,7 +138,7 @@ def _certify(
             numbers.append(number)
             yield frame
 
-    for certificate in certifier.stream(frames(), jointly=jointly):
+    for certificate in certifier.stream(frames(), jointly=jointly, tolerance=options.tolerance):
         log.frames.append((numbers[-1], certificate))
         if options.ndjson:
             entry = frame_entry(before + len(numbers) - 1, index, numbers[-1], certificate)
@@ -131,17 +149,26 @@ def _certify(
     return log
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
+def check_outputs(*names: str | None, ndjson: bool = False) -> None:
     """Refuse outputs that cannot be written before any time is spent."""
-    files = [name for name in (options.json, options.csv) if name]
-    if len(files) != len(set(files)) or ("-" in files and options.ndjson):
+    files = [name for name in names if name]
+    if len(files) != len(set(files)) or ("-" in files and ndjson):
         raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
     for name in files:
         if name != "-" and not Path(name).resolve().parent.is_dir():
             raise ParameterError(f"{name}: its folder does not exist")
 
 
-def _interval(lower: float, upper: float, decimals: int) -> str:
+def write_outputs(outputs: Mapping[str | None, str]) -> None:
+    """Each text to its file or, for "-", to standard output; None is nowhere."""
+    for name, text in outputs.items():
+        if name == "-":
+            sys.stdout.write(text)
+        elif name is not None:
+            write_whole(Path(name), text)
+
+
+def printed_interval(lower: float, upper: float, decimals: int) -> str:
     """Rounded outwards, so that what is printed is certified too."""
     return f"[{_rounded(lower, decimals, ROUND_FLOOR)}, {_rounded(upper, decimals, ROUND_CEILING)}]"
 
@@ -160,9 +187,16 @@ def _table(logs: list[InputLog]) -> str:
     for name, certificates, alpha in rows:
         first, count = certificates[0], len(certificates)
         what = "" if count == 1 else f"mean of {count} frames, "
-        how = f"{what}ε={first.epsilon:g}, α={alpha:g}, n={first.samples}, {first.scope}"
+        how = f"{what}ε={first.epsilon:g}, α={alpha:g}, {_samples(certificates)}, {first.scope}"
         lines.append(f"{name}: {_mean(certificates, 4)}  ({how})")
     return "\n".join(lines)
+
+
+def _samples(certificates: list[Certificate]) -> str:
+    """ "n=501", or of stopped ones their number or, of several frames, its mean: "n=56 of 501"."""
+    asked = certificates[0].samples
+    drawn = sum(certificate.drawn for certificate in certificates) / len(certificates)
+    return f"n={asked}" if drawn == asked else f"n={drawn:.4g} of {asked}"
 
 
 def final_line(certificates: list[Certificate]) -> str:
@@ -173,7 +207,7 @@ def final_line(certificates: list[Certificate]) -> str:
 def _mean(certificates: list[Certificate], decimals: int) -> str:
     """The mean score and its interval."""
     mean = {side: pool([getattr(c, side) for c in certificates])["mean"] for side in ("score", "lower", "upper")}
-    return f"{mean['score']:.{decimals}f} {_interval(mean['lower'], mean['upper'], decimals)}"
+    return f"{mean['score']:.{decimals}f} {printed_interval(mean['lower'], mean['upper'], decimals)}"
 
 
 class Bar:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..certifier import Certifier, Picture
+from ..certificate import Certificate
+from ..certifier import Certifier
 from ..errors import RecordError
-from ..inputs import Input
+from ..inputs import FileFrames
 from ..keys import noise_source, read_secret
 from ..log import InputLog, build_log, read_log, to_json
 from .certify import add_model_options, progress_bar
@@ -38,7 +39,7 @@ def add(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("record", type=Path, metavar="RECORD", help="log written by certify --json")
+    parser.add_argument("record", type=Path, metavar="RECORD", help="log written by certify, gate or compare --json")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="the files, in the order of the log")
     parser.add_argument("--secret-file", type=Path, help="the secret the record commits to")
     add_model_options(parser)
@@ -50,8 +51,11 @@ def run(options: argparse.Namespace) -> int:
     log = read_log(options.record)
     if len(options.inputs) != len(log["inputs"]):
         raise RecordError(f"the record holds {len(log['inputs'])} files, {len(options.inputs)} were given")
-    again = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)]
-    made: dict[str, Any] = json.loads(to_json(build_log(again, seconds=1)))
+    if "decision" in log:
+        again, decision = _remake_comparison(log, options)
+    else:
+        again, decision = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)], None
+    made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision)))
     wrong = [differences(theirs, ours) for theirs, ours in zip(log["frames"], made["frames"], strict=True)]
     for ours, names in zip(made["frames"], wrong, strict=True):
         if names:
@@ -81,47 +85,84 @@ def differences(recorded: Any, made: Any, at: str = "") -> list[str]:
 def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Namespace) -> InputLog:
     """The certificates of one file, made again. Raises RecordError where file or model are not the recorded ones."""
     entry = log["inputs"][index]
-    frames = [frame for frame in log["frames"] if frame["input"] == index]
-    shared = entry["certificate"]
-    conversion = shared["conversion"] or {}
+    recorded = _recorded(log, index)
+    rule = entry["certificate"].get("stopping", {}).get("rule", {})
+    made = InputLog(entry["path"], entry["subsample"], entry["joint_alpha"])
     with (
         progress_bar(options.quiet) as bar,
-        _certifier(entry, options, bar.drawn) as certifier,
-        Input(
-            path,
-            subsample=entry["subsample"],
-            matrix=conversion.get("matrix"),
-            range=conversion.get("range"),
-        ) as source,
+        _certifier(entry, entry["joint_alpha"], options, bar.drawn) as certifier,
     ):
-        if certifier.sampler.digest != shared["model_sha256"]:
-            raise RecordError(
-                f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
-                f"{certifier.sampler.digest[:12]}…: give the right one with --model"
-            )
-        if source.count != len(frames):
-            raise RecordError(f"the record holds {len(frames)} frames of this file, {path} has {source.count}")
-        bar.begin(path.name, source.count, certifier.samples)
-        numbers = iter([frame["frame"] for frame in frames])
-
-        def pictures() -> Iterator[Picture]:
-            for number, picture in source:
-                if number != next(numbers):
-                    raise RecordError(f"{path}: frame {number} is not in the record")
-                yield picture
-
-        made = InputLog(entry["path"], entry["subsample"], entry["joint_alpha"])
-        certificates = certifier.stream(pictures(), jointly=source.count)
-        for frame, certificate in zip(frames, certificates, strict=True):
-            if certificate.provenance.frame_sha256 != frame["certificate"]["frame_sha256"]:
-                raise RecordError(
-                    f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ"
-                )
-            made.frames.append((frame["frame"], certificate))
-        return made
+        frames = _frames(certifier, entry, path, recorded)
+        bar.begin(path.name, len(frames), certifier.samples)
+        if rule.get("kind") == "gate":
+            gate = certifier.gate(frames, at_least=rule["at_least"], pool=rule["pool"])
+            made.decision = gate.to_dict()
+            certificates: Iterable[Certificate] = gate.pooled.certificates
+        else:
+            certificates = certifier.stream(frames, jointly=len(frames), tolerance=rule.get("tolerance"))
+        made.frames = _same_frames(path, recorded, certificates)
+    return made
 
 
-def _certifier(entry: Mapping[str, Any], options: argparse.Namespace, drawn: Any) -> Certifier:
+def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> tuple[list[InputLog], Mapping[str, Any]]:
+    """The certificates of two files and which of them is higher, made again."""
+    entries, alpha = log["inputs"], log["decision"]["alpha"]
+    with (
+        progress_bar(options.quiet) as bar,
+        _certifier(entries[0], alpha, options, bar.drawn) as certifier,
+    ):
+        recorded = [_recorded(log, index) for index in range(len(entries))]
+        clips = [_frames(certifier, *known) for known in zip(entries, options.inputs, recorded, strict=True)]
+        bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
+        comparison = certifier.compare(*clips, pool=entries[0]["certificate"]["stopping"]["rule"]["pool"])
+    made = [
+        InputLog(entry["path"], entry["subsample"], alpha / 2, _same_frames(path, frames, side.certificates))
+        for entry, path, frames, side in zip(
+            entries, options.inputs, recorded, (comparison.a, comparison.b), strict=True
+        )
+    ]
+    return made, comparison.to_dict()
+
+
+def _recorded(log: Mapping[str, Any], index: int) -> list[Mapping[str, Any]]:
+    return [frame for frame in log["frames"] if frame["input"] == index]
+
+
+def _frames(
+    certifier: Certifier, entry: Mapping[str, Any], path: Path, recorded: Sequence[Mapping[str, Any]]
+) -> FileFrames:
+    """The frames of a file, or RecordError where they or the model are not those of the record."""
+    shared = entry["certificate"]
+    conversion = shared["conversion"] or {}
+    if certifier.sampler.digest != shared["model_sha256"]:
+        raise RecordError(
+            f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
+            f"{certifier.sampler.digest[:12]}…: give the right one with --model"
+        )
+    frames = FileFrames(
+        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")
+    )
+    if len(frames) != len(recorded):
+        raise RecordError(f"the record holds {len(recorded)} frames of this file, {path} has {len(frames)}")
+    for number, frame in zip(frames.numbers, recorded, strict=True):
+        if number != frame["frame"]:
+            raise RecordError(f"{path}: frame {number} is not in the record")
+    return frames
+
+
+def _same_frames(
+    path: Path, recorded: Sequence[Mapping[str, Any]], certificates: Iterable[Certificate]
+) -> list[tuple[int, Certificate]]:
+    """(number, certificate) of each frame, or RecordError at the first whose pixels are not the recorded ones."""
+    made = []
+    for frame, certificate in zip(recorded, certificates, strict=True):
+        if certificate.provenance.frame_sha256 != frame["certificate"]["frame_sha256"]:
+            raise RecordError(f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ")
+        made.append((frame["frame"], certificate))
+    return made
+
+
+def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespace, drawn: Any) -> Certifier:
     shared = entry["certificate"]
     if shared["noise"] == "secret":
         if options.secret_file is None:
@@ -132,7 +173,7 @@ def _certifier(entry: Mapping[str, Any], options: argparse.Namespace, drawn: Any
     else:
         secret = None
     return Certifier(
-        options.model, device=options.device, epsilon=shared["epsilon"], alpha=entry["joint_alpha"],
+        options.model, device=options.device, epsilon=shared["epsilon"], alpha=alpha,
         samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
         threads=options.threads, progress=drawn,
     )  # fmt: skip

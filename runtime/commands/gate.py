@@ -1,0 +1,107 @@
+"""``gate INPUT… --at-least T``: is the certified score above a threshold? For scripts, by exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..certifier import Certifier
+from ..decisions import Gate, Pooled
+from ..inputs import FileFrames
+from ..log import InputLog, build_log, to_json
+from ..pooling import POOLS
+from .certify import (
+    add_claim_options,
+    add_model_options,
+    check_outputs,
+    open_certifier,
+    printed_interval,
+    progress_bar,
+    refuse_too_few,
+    write_outputs,
+)
+
+EXIT = {"pass": 0, "fail": 1, "undecided": 3}
+
+_EXAMPLES = """examples:
+  python -m runtime gate photo.png --at-least 60
+  python -m runtime gate clip.mp4 --at-least 60 --pool min --subsample 5
+  python -m runtime gate *.png --at-least 60 --json gate.json && echo all pass
+
+pass: the certified lower bound is at least T, so the score of every frame within epsilon is.
+fail: the certified upper bound is below T, so the score of every frame within epsilon is.
+undecided: neither can be said with --samples samples; more of them, or a smaller epsilon, may decide.
+Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error alpha holds
+whenever they stop. Of a video the pooled score is asked for; its frames share alpha, and are read once a look.
+
+exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is undecided, 2 an error."""
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "gate",
+        help="is the certified score at least T? As few samples as it takes",
+        description="Is the certified score of each file at least T? Draws as few samples as it takes to say.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
+    parser.add_argument("--at-least", type=float, required=True, metavar="T", help="the score to reach")
+    add_decision_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_decision_options(parser: argparse.ArgumentParser) -> None:
+    """What ``gate`` and ``compare`` share."""
+    parser.add_argument("--pool", choices=POOLS, default="mean", help="of the frames of a video; default mean")
+    add_model_options(parser)
+    add_claim_options(parser)
+    parser.add_argument("--json", metavar="F", help="write the log, which replay reads; - for standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+
+
+def run(options: argparse.Namespace) -> int:
+    check_outputs(options.json)
+    started = time.monotonic()
+    logs: list[InputLog] = []
+    gates: list[Gate] = []
+    with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
+        for path in options.inputs:
+            frames = open_frames(certifier, path, certifier.alpha, options)
+            bar.begin(path.name, len(frames), certifier.samples)
+            gate = certifier.gate(frames, at_least=options.at_least, pool=options.pool)
+            logs.append(decided_log(path, options.subsample, gate.alpha, frames, gate.pooled))
+            logs[-1].decision = gate.to_dict()
+            gates.append(gate)
+    write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started))})
+    if not options.quiet and options.json != "-":
+        for path, gate in zip(options.inputs, gates, strict=True):
+            print(f"{path}: {gate.decision}  {described(gate.pooled)}, α={gate.alpha:g}")
+    decisions = [gate.decision for gate in gates]
+    counts = ", ".join(f"{decisions.count(name)} {name}" for name in EXIT if name in decisions)
+    print(f"{certifier.sampler.name} at least {options.at_least:g}: {counts}", file=sys.stderr)
+    return next(EXIT[name] for name in ("fail", "undecided", "pass") if name in decisions)
+
+
+def open_frames(certifier: Certifier, path: Path, alpha: float, options: argparse.Namespace) -> FileFrames:
+    """The frames of a file, refused where α shared by them leaves no bound."""
+    frames = FileFrames(path, subsample=options.subsample, matrix=options.matrix, range=options.range)
+    refuse_too_few(certifier, path, alpha, len(frames))
+    return frames
+
+
+def decided_log(path: Path, subsample: int, alpha: float, frames: FileFrames, pooled: Pooled) -> InputLog:
+    """The certificates of a file at the look that decided."""
+    return InputLog(str(path), subsample, alpha, list(zip(frames.numbers, pooled.certificates, strict=True)))
+
+
+def described(pooled: Pooled) -> str:
+    """ "61.2043 [60.1, 62.3]  (mean of 30 frames, 960 of 15030 samples, ε=0.1, smoothed)", bounds rounded outwards."""
+    first, count = pooled.certificates[0], len(pooled.certificates)
+    what = "" if count == 1 else f"{pooled.pool} of {count} frames, "
+    interval = printed_interval(pooled.lower, pooled.upper, 4)
+    how = f"{what}{pooled.drawn} of {pooled.samples} samples, {first.scope}, ε={first.epsilon:g}"
+    return f"{pooled.score:.4f} {interval}  {how}"
