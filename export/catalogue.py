@@ -68,5 +68,6 @@ DENOISERS = {
     for name, file in (
         (DEFAULT_DENOISER, "denoiser"),
         ("unet_16_mse", "denoiser_mse"),  # pixels alone, the start of the other two
+        ("unet_16_bilinear", "denoiser_bilinear"),  # trained against bilinear_025
     )
 }
