@@ -1,4 +1,4 @@
-"""``python -m export build | inspect | verify``."""
+"""``python -m export build | compile | inspect | verify``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from runtime.bundle import Defaults, open_bundle
-from runtime.errors import BiqaError, ExportError
+from runtime.bundle import GRAPHS, Defaults, open_bundle
+from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
+from runtime.flavours import MODULES
+from runtime.plans import HARDWARE
+
+from .compile import SMS, Request
 
 _EXAMPLES = """examples:
   python -m export build
@@ -16,6 +20,8 @@ _EXAMPLES = """examples:
       --metric-licence MIT --score-range 0 1 --name sharpness --out sharpness.zip
   python -m export build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
   python -m export build --metric package.module:OneSizeNet --size 224x224
+  python -m export build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
+  python -m export compile fast.zip --target tensorrt
   python -m export inspect sharpness.zip
   python -m export verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
 
@@ -41,6 +47,74 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
         command.add_argument(
             f"--{role}-weights", metavar="FILE", type=Path, help=".safetensors, .pt or .pth state dict"
         )
+
+
+def _sm(text: str) -> str:
+    number = text.lower().removeprefix("sm").removeprefix("_").replace(".", "")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 89 or 8.9")
+    return f"sm{number}"
+
+
+def _add_engine_options(command: argparse.ArgumentParser) -> None:
+    from .tensorrt import BATCH, MAXIMUM, OPTIMUM
+
+    sizes = " ".join(f"{height}x{width}" for height, width in (OPTIMUM, MAXIMUM))
+    engines = command.add_argument_group("engines")
+    engines.add_argument(
+        "--precision",
+        action="append",
+        choices=list(GRAPHS),
+        help="graph to compile; repeatable (default fp16 if there)",
+    )
+    engines.add_argument(
+        "--sm",
+        action="append",
+        type=_sm,
+        metavar="CC",
+        help="compute capability TensorRT-RTX compiles for, such as 89; repeatable (default this GPU's, else "
+        f"{', '.join(sm.removeprefix('sm') for sm in SMS)})",
+    )
+    engines.add_argument("--engine-batch", type=int, metavar="N", help=f"pictures a call (default {BATCH})")
+    engines.add_argument(
+        "--sizes",
+        type=_size,
+        nargs=3,
+        metavar=("MIN", "BEST", "MAX"),
+        help=f"HEIGHTxWIDTH of the engine's input, after the downscale (default the model's least, {sizes})",
+    )
+    engines.add_argument("--hardware", choices=HARDWARE, help="GPUs a TensorRT engine runs on (default same-gpu)")
+    engines.add_argument(
+        "--version-compatible", action="store_true", help="a TensorRT engine that later versions run as well"
+    )
+    engines.add_argument("--timing-cache", type=Path, metavar="FILE", help="keep TensorRT's timings between builds")
+
+
+def _requests(options: argparse.Namespace) -> list[Request]:
+    requests = [
+        Request(
+            flavour=target,
+            precisions=options.precision,
+            sms=options.sm if target == "tensorrt-rtx" else None,
+            batch=options.engine_batch,
+            sizes=tuple(options.sizes) if options.sizes else None,
+            hardware=options.hardware if target == "tensorrt" else None,
+            version_compatible=options.version_compatible and target == "tensorrt",
+            timing_cache=options.timing_cache if target == "tensorrt" else None,
+        )
+        for target in dict.fromkeys(options.target or ())
+        if target != "onnx"
+    ]
+    targets = {request.flavour for request in requests}
+    for option, value, target in (
+        ("--sm", options.sm, "tensorrt-rtx"),
+        ("--hardware", options.hardware, "tensorrt"),
+        ("--version-compatible", options.version_compatible, "tensorrt"),
+        ("--timing-cache", options.timing_cache, "tensorrt"),
+    ):
+        if value and target not in targets:
+            raise ExportError(f"{option} is for --target {target}: name that target, or leave the option out")
+    return requests
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,9 +155,27 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--samples", type=int, default=DEFAULTS.samples, help="default number of samples (%(default)s)")
     make.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="default NAME-bundle")
     make.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    for option in ("--fp16", "--int8"):
-        make.add_argument(option, action="store_true", help="not yet: the graph is fp32")
-    make.add_argument("--target", action="append", metavar="TARGET", help="not yet: only onnx")
+    make.add_argument("--fp16", action="store_true", help="add the graph in fp16, where its scores allow it")
+    make.add_argument(
+        "--keep-fp32", metavar="LAYER", action="append", default=[], help="leave a layer in fp32; repeatable"
+    )
+    make.add_argument("--int8", action="store_true", help="not yet")
+    make.add_argument(
+        "--target",
+        action="append",
+        choices=["onnx", *MODULES],
+        help="compile engines as well (default onnx: none); repeatable",
+    )
+    _add_engine_options(make)
+
+    compiler = commands.add_parser("compile", help="add engines to a bundle, on the machine that will run them")
+    compiler.add_argument("bundle", type=Path)
+    compiler.add_argument(
+        "--target", action="append", choices=list(MODULES), required=True, help="TensorRT or TensorRT-RTX; repeatable"
+    )
+    _add_engine_options(compiler)
+    compiler.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="write another bundle (default: in place)")
+    compiler.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
     show = commands.add_parser("inspect", help="what a bundle holds")
     show.add_argument("bundle", type=Path)
@@ -95,21 +187,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_what_is_not_built(options: argparse.Namespace) -> None:
-    asked = [f"--{name}" for name in ("fp16", "int8") if getattr(options, name)]
-    asked += [f"--target {target}" for target in options.target or () if target != "onnx"]
-    if asked:
-        raise ExportError(f"{', '.join(asked)}: not yet; this version writes the portable fp32 graph, leave it out")
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _build(options: argparse.Namespace) -> None:
     from .build import build, silent
+    from .compile import compile_bundle, finishing_command
 
-    _refuse_what_is_not_built(options)
+    if options.int8:
+        raise ExportError("--int8: not yet; leave it out, or take --fp16")
+    if "fp16" in (options.precision or ()) and not options.fp16:
+        raise ExportError("--precision fp16 takes --fp16: without it the bundle has no graph of that precision")
+    requests = _requests(options)
+    report = silent if options.quiet else _say
     bundle = build(
         options.metric,
         options.denoiser,
@@ -128,8 +219,28 @@ def _build(options: argparse.Namespace) -> None:
         lower_is_better=options.lower_is_better,
         name=options.name,
         defaults=Defaults(options.epsilon, options.alpha, options.samples),
-        report=silent if options.quiet else _say,
+        fp16=options.fp16,
+        keep_fp32=options.keep_fp32,
+        report=report,
     )
+    for request in requests:
+        try:
+            bundle = compile_bundle(bundle, request, quiet=options.quiet, report=report)
+        except (DependencyError, DeviceError) as error:
+            # The bundle is complete without engines, and those of full TensorRT are made where they run.
+            _say(f"no engine for {request.flavour} yet: {error}")
+            _say(f"on the machine that will run it: {finishing_command(bundle.path, request)}")
+    print(bundle.path)
+
+
+def _compile(options: argparse.Namespace) -> None:
+    from .build import silent
+    from .compile import compile_bundle
+
+    bundle = open_bundle(options.bundle)
+    report = silent if options.quiet else _say
+    for request in _requests(options):
+        bundle = compile_bundle(bundle, request, out=options.out, quiet=options.quiet, report=report)
     print(bundle.path)
 
 
@@ -157,7 +268,7 @@ def _verify(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0, or 2 after one ``error:`` line on stderr."""
     options = _parser().parse_args(arguments)
-    command = {"build": _build, "inspect": _inspect, "verify": _verify}[options.command]
+    command = {"build": _build, "compile": _compile, "inspect": _inspect, "verify": _verify}[options.command]
     try:
         command(options)
     except (BiqaError, OSError) as error:
