@@ -1,7 +1,6 @@
 """fp32 graph and fp16 graph → how far apart their scores are, or a refusal that names the layer.
 
-ONNX Runtime on the CPU rounds every fp16 value as the graph says, though it multiplies in fp32: slow, and the
-rounding that a GPU's fp16 units with fp32 sums do as well.
+The fp16 graph is run as ``emulate.py`` rewrites it, which rounds as a GPU does.
 
 What fp16 costs is no error of the certificate: the fp16 network is certified as it is. It is a shift of the score,
 and the tolerance says which shift is still the same metric.
@@ -19,6 +18,7 @@ from runtime.bundle import MODEL, InputContract, Parity, ScoreContract
 from runtime.errors import ExportError
 
 from .checks import scale
+from .emulate import emulated
 from .parity import measure, onnx_scores
 from .pictures import noisy, unit
 from .precision import halved
@@ -48,13 +48,12 @@ def fp16_parity(
         moved = (
             f"moves scores by {share:.1%} of their range" if np.isfinite(share) else "gives scores that are no numbers"
         )
-        graph = onnx.load_from_string(fp32)
-        worst = worst_layer(
-            graph, halved(fp32, keep), noisy(name, contract, *size, 0, contract.batch or 1), unit(contract)
-        )
+        samples = noisy(name, contract, *size, 0, contract.batch or 1)
+        worst = worst_layer(onnx.load_from_string(fp32), halved(fp32, keep), samples, unit(contract))
         raise ExportError(
             f"fp16 {moved} at {size[1]}×{size[0]}, at most {FP16_TOLERANCE:.1%} is allowed: {worst}. Leave it in fp32 "
             f"with --keep-fp32 {worst.layer}, or build without --fp16"
         )
 
-    return measure(onnx_scores(fp32, contract), onnx_scores(fp16, contract), contract, MODEL, check).parity
+    rounded = emulated(onnx.load_from_string(fp16)).SerializeToString()
+    return measure(onnx_scores(fp32, contract), onnx_scores(rounded, contract), contract, MODEL, check).parity

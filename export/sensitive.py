@@ -41,15 +41,15 @@ Shape = tuple[int | None, ...]
 def half_types(node: NodeProto, opset: int) -> tuple[list[bool], list[bool]] | None:
     """For each input and output of a node: does it become fp16 when the node does? None where the node cannot.
 
-    Read from ONNX's own schemas: a tensor may be fp16 where its type variable allows it, and an output is fp16
-    because an input of the same variable is. ``scales`` of Resize, the result of a Cast or a Constant are not.
+    Read from ONNX's own schemas: fp16 are the inputs and outputs that share a type variable which allows it. ``roi``
+    and ``scales`` of Resize, the result of a Cast or a Constant share none.
     """
     schema = defs.get_schema(node.op_type, opset, node.domain)
     allowed = {c.type_param_str for c in schema.type_constraints if "tensor(float16)" in c.allowed_type_strs}
     inputs = [schema.inputs[min(i, len(schema.inputs) - 1)].type_str for i in range(len(node.input))]
     outputs = [schema.outputs[min(i, len(schema.outputs) - 1)].type_str for i in range(len(node.output))]
-    shared = allowed.intersection(inputs)
-    if not shared.intersection(outputs):
+    shared = allowed.intersection(inputs).intersection(outputs)
+    if not shared:
         return None
     return [kind in shared for kind in inputs], [kind in shared for kind in outputs]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
 from .canonical import INPUTS, PARAMETERS
+from .emulate import emulated
 from .sensitive import layers
 
 _ACTIVATIONS = frozenset(["Clip", "Relu"])
@@ -25,7 +26,7 @@ _ACTIVATIONS = frozenset(["Clip", "Relu"])
 @dataclass(frozen=True)
 class Worst:
     """``layer``: name of the node. ``label``: the same with the parameters it holds. ``added``: error relative to
-    its largest value, infinite where it overflows. ``largest``: that value in fp32."""
+    its largest value, infinite where it overflows. ``largest``: that value in fp32, of its inputs too if it does."""
 
     layer: str
     label: str
@@ -44,28 +45,31 @@ def worst_layer(
     """The layer that adds most error. The graphs name their values alike, as ``precision.halved`` leaves them."""
     found = layers(fp32)
     names = [node.output[0] for node in found.values()]
-    wanted, ours = (_run(model, names, samples, lattice_unit) for model in (fp32, fp16))
-    makers = {node.output[0]: node for node in found.values()}
+    rounded = emulated(fp16)
+    wanted, ours = (_run(model, names, samples, lattice_unit) for model in (fp32, rounded))
+    values = {name for node in rounded.graph.node for name in node.output}
+    makers = {node.output[0]: node for node in found.values() if f"{node.output[0]}.half" in values}
     errors: dict[str, float] = {}
     worst: Worst | None = None
     for node in found.values():
         name = node.output[0]
         largest = float(np.abs(wanted[name]).max(initial=0.0))
         errors[name] = _error(wanted[name], ours[name], largest)
+        if errors[name] == float("inf"):
+            reached = max([largest, *(float(np.abs(wanted[value]).max()) for value in node.input if value in wanted)])
+            return Worst(node.name, _label(node), errors[name], reached)
         maker = makers.get(node.input[0], node) if node.op_type in _ACTIVATIONS else node
         added = errors[name] - max((errors.get(value, 0.0) for value in maker.input), default=0.0)
-        if errors[name] == float("inf"):
-            return Worst(maker.name, _label(maker), errors[name], largest)
         if worst is None or added > worst.added:
             worst = Worst(maker.name, _label(maker), added, largest)
     assert worst is not None, "a graph of a picture has layers"
     return worst
 
 
-def _error(wanted: NDArray[np.float32], found: NDArray[np.floating], largest: float) -> float:
+def _error(wanted: NDArray[np.float32], found: NDArray[np.float32], largest: float) -> float:
     if not np.isfinite(found).all():
         return float("inf")
-    return float(np.abs(found.astype(np.float32) - wanted).max(initial=0.0)) / (largest or 1.0)
+    return float(np.abs(found - wanted).max(initial=0.0)) / (largest or 1.0)
 
 
 def _label(node: NodeProto) -> str:
