@@ -116,7 +116,10 @@ def configure(trt: Any, builder: Any, network: Any, options: Options) -> Any:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, options.sm.upper()), 0)
     else:
-        config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, _LEVELS[options.hardware])
+        level = getattr(trt.HardwareCompatibilityLevel, _LEVELS[options.hardware])
+        config.hardware_compatibility_level = level
+        if config.hardware_compatibility_level != level:  # some flavours ignore what they do not have
+            raise ExportError(f"TensorRT {trt.__version__} does not compile engines for {options.hardware}")
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.timing_cache is not None:

@@ -202,9 +202,10 @@ def test_configuration(rtx: Any, two_precisions: Bundle) -> None:
     assert not config.get_flag(rtx.BuilderFlag.TF32)
     assert config.get_compute_capability(0) == rtx.ComputeCapability.SM89
     assert not config.get_flag(rtx.BuilderFlag.VERSION_COMPATIBLE)
-    full = configure(rtx, builder, network, Options(profile, None, "ampere+", version_compatible=True))
-    assert full.hardware_compatibility_level == rtx.HardwareCompatibilityLevel.AMPERE_PLUS
+    full = configure(rtx, builder, network, Options(profile, version_compatible=True))
     assert full.get_flag(rtx.BuilderFlag.VERSION_COMPATIBLE)
+    with pytest.raises(ExportError, match=r"does not compile engines for ampere\+"):
+        configure(rtx, builder, network, Options(profile, hardware="ampere+"))
     types = {network.get_layer(i).get_output(0).dtype for i in range(network.num_layers)}
     assert {rtx.float16, rtx.float32} <= types
 
