@@ -24,10 +24,11 @@ from .pictures import noisy, unit
 from .precision import halved
 from .worst import worst_layer
 
-FP16_TOLERANCE = 5e-3
-"""Largest difference of a score and of an interval's end, as a share of the score range; of the largest score where
-the range is not known. The default model's differ by half of it, nearly all of that its weights' rounding, a network
-that overflows or cancels by 1e-2 and more; the default certificate is ten times as wide."""
+FP16_TOLERANCE = 1e-2
+"""Largest difference of a score, and with it of an interval's end, as a share of the score range; of the largest score
+where the range is not known. Twice what rounding alone was measured to do: it moves the default model's scores by
+0.27 of 100, those of the bilinear metric by 0.44 behind the denoiser and 0.35 without. Nearly all of it is the
+weights' rounding, the same for every picture."""
 
 
 def fp16_parity(
