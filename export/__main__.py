@@ -7,12 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from runtime.bundle import GRAPHS, Defaults, open_bundle
+from runtime.bundle import Defaults, open_bundle
 from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
 from runtime.flavours import MODULES
-from runtime.plans import HARDWARE
 
-from .compile import SMS, Request
+from .engine_options import add_engine_options, requests_of, size
 
 _EXAMPLES = """examples:
   python -m export build
@@ -29,14 +28,6 @@ SPEC is a catalogue name, package.module:factory or path/file.py:factory, where 
 A metric maps N×3×H×W in [0, 1] to N scores, a denoiser N×3×H×W to the same shape."""
 
 
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 384x512") from None
-
-
 def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: str | None) -> None:
     said = " (default %(default)s)" if metric else ""
     command.add_argument("--metric", metavar="SPEC", default=metric, help="the metric" + said)
@@ -47,74 +38,6 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
         command.add_argument(
             f"--{role}-weights", metavar="FILE", type=Path, help=".safetensors, .pt or .pth state dict"
         )
-
-
-def _sm(text: str) -> str:
-    number = text.lower().removeprefix("sm").removeprefix("_").replace(".", "")
-    if not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 89 or 8.9")
-    return f"sm{number}"
-
-
-def _add_engine_options(command: argparse.ArgumentParser) -> None:
-    from .tensorrt import BATCH, MAXIMUM, OPTIMUM
-
-    sizes = " ".join(f"{height}x{width}" for height, width in (OPTIMUM, MAXIMUM))
-    engines = command.add_argument_group("engines")
-    engines.add_argument(
-        "--precision",
-        action="append",
-        choices=list(GRAPHS),
-        help="graph to compile; repeatable (default fp16 if there)",
-    )
-    engines.add_argument(
-        "--sm",
-        action="append",
-        type=_sm,
-        metavar="CC",
-        help="compute capability TensorRT-RTX compiles for, such as 89; repeatable (default this GPU's, else "
-        f"{', '.join(sm.removeprefix('sm') for sm in SMS)})",
-    )
-    engines.add_argument("--engine-batch", type=int, metavar="N", help=f"pictures a call (default {BATCH})")
-    engines.add_argument(
-        "--sizes",
-        type=_size,
-        nargs=3,
-        metavar=("MIN", "BEST", "MAX"),
-        help=f"HEIGHTxWIDTH of the engine's input, after the downscale (default the model's least, {sizes})",
-    )
-    engines.add_argument("--hardware", choices=HARDWARE, help="GPUs a TensorRT engine runs on (default same-gpu)")
-    engines.add_argument(
-        "--version-compatible", action="store_true", help="a TensorRT engine that later versions run as well"
-    )
-    engines.add_argument("--timing-cache", type=Path, metavar="FILE", help="keep TensorRT's timings between builds")
-
-
-def _requests(options: argparse.Namespace) -> list[Request]:
-    requests = [
-        Request(
-            flavour=target,
-            precisions=options.precision,
-            sms=options.sm if target == "tensorrt-rtx" else None,
-            batch=options.engine_batch,
-            sizes=tuple(options.sizes) if options.sizes else None,
-            hardware=options.hardware if target == "tensorrt" else None,
-            version_compatible=options.version_compatible and target == "tensorrt",
-            timing_cache=options.timing_cache if target == "tensorrt" else None,
-        )
-        for target in dict.fromkeys(options.target or ())
-        if target != "onnx"
-    ]
-    targets = {request.flavour for request in requests}
-    for option, value, target in (
-        ("--sm", options.sm, "tensorrt-rtx"),
-        ("--hardware", options.hardware, "tensorrt"),
-        ("--version-compatible", options.version_compatible, "tensorrt"),
-        ("--timing-cache", options.timing_cache, "tensorrt"),
-    ):
-        if value and target not in targets:
-            raise ExportError(f"{option} is for --target {target}: name that target, or leave the option out")
-    return requests
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--downscale", type=int, default=DOWNSCALE, metavar="K", help="K×K box before the engine (default 2)"
     )
     make.add_argument("--batch", type=int, metavar="N", help="fix the batch size (default free)")
-    make.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="fix the engine's input, after the downscale")
+    make.add_argument("--size", type=size, metavar="HEIGHTxWIDTH", help="fix the engine's input, after the downscale")
     make.add_argument("--score-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the score")
     make.add_argument("--lower-is-better", action="store_true", default=None, help="direction of the score")
     make.add_argument("--name", default=NAME, help="key of the score in logs (default %(default)s)")
@@ -166,14 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=["onnx", *MODULES],
         help="compile engines as well (default onnx: none); repeatable",
     )
-    _add_engine_options(make)
+    add_engine_options(make)
 
     compiler = commands.add_parser("compile", help="add engines to a bundle, on the machine that will run them")
     compiler.add_argument("bundle", type=Path)
     compiler.add_argument(
         "--target", action="append", choices=list(MODULES), required=True, help="TensorRT or TensorRT-RTX; repeatable"
     )
-    _add_engine_options(compiler)
+    add_engine_options(compiler)
     compiler.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="write another bundle (default: in place)")
     compiler.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
@@ -197,9 +120,11 @@ def _build(options: argparse.Namespace) -> None:
 
     if options.int8:
         raise ExportError("--int8: not yet; leave it out, or take --fp16")
+    if options.keep_fp32 and not options.fp16:
+        raise ExportError("--keep-fp32 is for --fp16: give both, or leave it out")
     if "fp16" in (options.precision or ()) and not options.fp16:
         raise ExportError("--precision fp16 takes --fp16: without it the bundle has no graph of that precision")
-    requests = _requests(options)
+    requests = requests_of(options)
     report = silent if options.quiet else _say
     bundle = build(
         options.metric,
@@ -239,7 +164,7 @@ def _compile(options: argparse.Namespace) -> None:
 
     bundle = open_bundle(options.bundle)
     report = silent if options.quiet else _say
-    for request in _requests(options):
+    for request in requests_of(options):
         bundle = compile_bundle(bundle, request, out=options.out, quiet=options.quiet, report=report)
     print(bundle.path)
 

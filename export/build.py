@@ -31,7 +31,7 @@ from runtime.errors import ExportError
 from runtime.version import __version__
 
 from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC, MODEL_CARD
-from .checks import check_function
+from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
 from .gate import fp16_parity
@@ -150,6 +150,9 @@ def _fp16_variant(
     report("converting to fp16 and comparing with fp32 on noisy photographs")
     half = to_fp16(data, keep)
     check_graph(half, contract)
+    count, _, height, width = trace_shape(contract)
+    scores = onnx_scores(half, contract)(noisy(PHOTOGRAPHS[0], contract, height, width, 0, count))
+    check_finite(scores, "the fp16 graph", height, width)
     parity = fp16_parity(data, half, contract, score, keep)
     report(
         f"fp16: {len(half) / 1e6:.2f} MB; parity: score "

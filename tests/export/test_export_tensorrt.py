@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from export.__main__ import _parser, _requests, main
+from export.__main__ import _parser, main
 from export.compile import Request, compile_bundle, finishing_command
+from export.engine_options import requests_of
 from export.precision import to_fp16
 from export.tensorrt import BATCH, MAXIMUM, OPTIMUM, Options, compile_plan, configure, make_profile
 from runtime.bundle import GRAPHS, MODEL, Bundle, InputContract, Profile, file_entry, open_bundle, write_bundle
@@ -74,10 +75,10 @@ def test_profiles() -> None:
 def test_the_finishing_command_asks_for_the_same() -> None:
     words = "compile b --target tensorrt --precision fp16 --engine-batch 4 --sizes 32x32 540x960 1080x1920"
     words += " --hardware ampere+ --version-compatible --timing-cache t.cache"
-    (request,) = _requests(_parser().parse_args(words.split()))
+    (request,) = requests_of(_parser().parse_args(words.split()))
     assert finishing_command(Path("b"), request) == f"python -m export {words}"
     words = "compile b --target tensorrt-rtx --sm 89 --sm 120"
-    (request,) = _requests(_parser().parse_args(words.replace("120", "12.0").split()))
+    (request,) = requests_of(_parser().parse_args(words.replace("120", "12.0").split()))
     assert request == Request("tensorrt-rtx", sms=["sm89", "sm120"])
     assert finishing_command(Path("b"), request) == f"python -m export {words}"
 
@@ -125,8 +126,23 @@ def test_build_without_a_compiler_finishes_the_bundle_and_says_how_to_go_on(
     assert open_bundle(out).manifest.engines == {}
     assert main(["compile", str(out), "--target", "tensorrt"]) == 2
     assert "error: tensorrt cannot be used" in capsys.readouterr().err
-    assert main(["build", "--precision", "fp16", "--target", "tensorrt", "--out", str(tmp_path / "c")]) == 2
-    assert "takes --fp16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--precision", "fp16", "--target", "tensorrt"], "--precision fp16 takes --fp16"),
+        (["--keep-fp32", "Conv_1"], "--keep-fp32 is for --fp16"),
+        (["--precision", "fp32"], "--precision is for --target tensorrt or tensorrt-rtx"),
+        (["--sm", "89", "--target", "onnx"], "--sm is for --target tensorrt-rtx"),
+    ],
+)
+def test_build_refuses_options_without_a_use(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", *options, "--out", str(tmp_path / "b")]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -136,7 +152,7 @@ def test_rtx_engines_of_the_default_model(
     monkeypatch.setattr(compiling, "find_gpus", no_gpu)
     lines: list[str] = []
     request = Request("tensorrt-rtx", [precision], ["sm89", "sm120"])
-    bundle = compile_bundle(two_precisions, request, out=tmp_path / "b", quiet=True, report=lines.append)
+    bundle = compile_bundle(two_precisions, request, out=tmp_path / "b", report=lines.append)
     bundle.verify()
     assert bundle.digest == two_precisions.digest
     names = [plan_name(sm, "tensorrt-rtx", rtx.__version__, precision) for sm in ("sm89", "sm120")]
