@@ -191,7 +191,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, or 2 after one ``error:`` line on stderr."""
+    """Run one command; 0, 2 after one ``error:`` line on stderr, or 130 when interrupted."""
     options = _parser().parse_args(arguments)
     command = {"build": _build, "compile": _compile, "inspect": _inspect, "verify": _verify}[options.command]
     try:
@@ -199,6 +199,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (BiqaError, OSError) as error:
         _say(f"error: {' '.join(str(error).split())}")
         return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
     return 0
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,34 +169,36 @@ def _watch(trt: Any, config: Any) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.bar: Any = None
+            self.bar = tqdm(unit="step", leave=False, disable=None)
             self.root = ""
             self.interrupted = False
 
         # An exception must not pass through TensorRT's own frames.
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            try:
+            with self.noting_interrupts():
                 if parent is None:
                     self.root = phase
-                    self.bar = tqdm(total=steps, unit="step", leave=False, disable=None)
+                    self.bar.reset(steps)
                 self.bar.set_description(phase)
-            except KeyboardInterrupt:
-                self.interrupted = True
 
         def step_complete(self, phase: str, step: int) -> bool:
-            try:
+            with self.noting_interrupts():
                 if phase == self.root:
                     self.bar.update(step + 1 - self.bar.n)
-            except KeyboardInterrupt:
-                self.interrupted = True
             return not self.interrupted
 
         def phase_finish(self, phase: str) -> None:
             pass
 
+        @contextmanager
+        def noting_interrupts(self) -> Iterator[None]:
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.interrupted = True
+
         def close(self) -> None:
-            if self.bar is not None:
-                self.bar.close()
+            self.bar.close()
             if self.interrupted:
                 raise KeyboardInterrupt
 

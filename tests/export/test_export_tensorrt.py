@@ -226,6 +226,18 @@ def test_configuration(rtx: Any, two_precisions: Bundle) -> None:
     assert {rtx.float16, rtx.float32} <= types
 
 
+def test_ctrl_c_ends_a_build_at_its_next_step(rtx: Any, copy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tqdm
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tqdm.tqdm, "set_description", interrupted)
+    monkeypatch.setattr(compiling, "find_gpus", no_gpu)
+    assert main(["compile", str(copy.path), "--target", "tensorrt-rtx", "--sm", "89"]) == 130
+    assert open_bundle(copy.path).manifest.engines == {}
+
+
 class _Config(SimpleNamespace):
     """What compile_plan asks of a full TensorRT's configuration, noted down."""
 
