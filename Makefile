@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test test-long lint model clean
+.PHONY: demo test test-long test-tensorrt lint model clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -16,6 +16,10 @@ test: $(VENV)/test.stamp lint
 
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m long
+
+# Compiles engines with TensorRT-RTX, which takes no GPU but wheels of 95 MB: not part of `make test`.
+test-tensorrt: $(VENV)/tensorrt.stamp
+	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_plans.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -38,4 +42,8 @@ $(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,video,export,train,benchmark,test]'
+	touch $@
+
+$(VENV)/tensorrt.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtx]'
 	touch $@

@@ -1,4 +1,4 @@
-"""A PyTorch metric and denoiser → one checked ONNX graph → a bundle the runtime certifies with.
+"""A PyTorch metric and denoiser → one checked ONNX graph → a bundle the runtime certifies with, and its engines.
 
     import export
 
@@ -10,17 +10,20 @@
 from __future__ import annotations
 
 from .build import build
+from .compile import Request, compile_bundle
 from .describe import GraphSummary, describe, summarise
 from .fuse import Fused
 from .graph import export_graph
 from .kernels import compile_kernels
 from .load import Loaded, load_denoiser, load_metric
 from .parity import compare, onnx_scores, torch_scores
+from .precision import to_fp16
 from .verify import verify
 
 __all__ = [
     "build",
     "compare",
+    "compile_bundle",
     "compile_kernels",
     "describe",
     "export_graph",
@@ -30,7 +33,9 @@ __all__ = [
     "load_metric",
     "Loaded",
     "onnx_scores",
+    "Request",
     "summarise",
+    "to_fp16",
     "torch_scores",
     "verify",
 ]

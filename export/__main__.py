@@ -1,4 +1,4 @@
-"""``python -m export build | inspect | verify``."""
+"""``python -m export build | compile | inspect | verify``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 from runtime.bundle import Defaults, open_bundle
-from runtime.errors import BiqaError, ExportError
+from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
+from runtime.flavours import MODULES
+
+from .engine_options import add_engine_options, requests_of, size
 
 _EXAMPLES = """examples:
   python -m export build
@@ -16,19 +19,13 @@ _EXAMPLES = """examples:
       --metric-licence MIT --score-range 0 1 --name sharpness --out sharpness.zip
   python -m export build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
   python -m export build --metric package.module:OneSizeNet --size 224x224
+  python -m export build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
+  python -m export compile fast.zip --target tensorrt
   python -m export inspect sharpness.zip
   python -m export verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
 
 SPEC is a catalogue name, package.module:factory or path/file.py:factory, where factory returns an nn.Module.
 A metric maps N×3×H×W in [0, 1] to N scores, a denoiser N×3×H×W to the same shape."""
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 384x512") from None
 
 
 def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: str | None) -> None:
@@ -70,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--downscale", type=int, default=DOWNSCALE, metavar="K", help="K×K box before the engine (default 2)"
     )
     make.add_argument("--batch", type=int, metavar="N", help="fix the batch size (default free)")
-    make.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="fix the engine's input, after the downscale")
+    make.add_argument("--size", type=size, metavar="HEIGHTxWIDTH", help="fix the engine's input, after the downscale")
     make.add_argument("--score-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the score")
     make.add_argument("--lower-is-better", action="store_true", default=None, help="direction of the score")
     make.add_argument("--name", default=NAME, help="key of the score in logs (default %(default)s)")
@@ -81,9 +78,27 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--samples", type=int, default=DEFAULTS.samples, help="default number of samples (%(default)s)")
     make.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="default NAME-bundle")
     make.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    for option in ("--fp16", "--int8"):
-        make.add_argument(option, action="store_true", help="not yet: the graph is fp32")
-    make.add_argument("--target", action="append", metavar="TARGET", help="not yet: only onnx")
+    make.add_argument("--fp16", action="store_true", help="add the graph in fp16, where its scores allow it")
+    make.add_argument(
+        "--keep-fp32", metavar="LAYER", action="append", default=[], help="leave a layer in fp32; repeatable"
+    )
+    make.add_argument("--int8", action="store_true", help="not yet")
+    make.add_argument(
+        "--target",
+        action="append",
+        choices=["onnx", *MODULES],
+        help="compile engines as well (default onnx: none); repeatable",
+    )
+    add_engine_options(make)
+
+    compiler = commands.add_parser("compile", help="add engines to a bundle, on the machine that will run them")
+    compiler.add_argument("bundle", type=Path)
+    compiler.add_argument(
+        "--target", action="append", choices=list(MODULES), required=True, help="TensorRT or TensorRT-RTX; repeatable"
+    )
+    add_engine_options(compiler)
+    compiler.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="write another bundle (default: in place)")
+    compiler.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
     show = commands.add_parser("inspect", help="what a bundle holds")
     show.add_argument("bundle", type=Path)
@@ -95,21 +110,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_what_is_not_built(options: argparse.Namespace) -> None:
-    asked = [f"--{name}" for name in ("fp16", "int8") if getattr(options, name)]
-    asked += [f"--target {target}" for target in options.target or () if target != "onnx"]
-    if asked:
-        raise ExportError(f"{', '.join(asked)}: not yet; this version writes the portable fp32 graph, leave it out")
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _build(options: argparse.Namespace) -> None:
     from .build import build, silent
+    from .compile import compile_bundle, finishing_command
 
-    _refuse_what_is_not_built(options)
+    if options.int8:
+        raise ExportError("--int8: not yet; leave it out, or take --fp16")
+    if options.keep_fp32 and not options.fp16:
+        raise ExportError("--keep-fp32 is for --fp16: give both, or leave it out")
+    if "fp16" in (options.precision or ()) and not options.fp16:
+        raise ExportError("--precision fp16 takes --fp16: without it the bundle has no graph of that precision")
+    requests = requests_of(options)
+    report = silent if options.quiet else _say
     bundle = build(
         options.metric,
         options.denoiser,
@@ -128,8 +144,28 @@ def _build(options: argparse.Namespace) -> None:
         lower_is_better=options.lower_is_better,
         name=options.name,
         defaults=Defaults(options.epsilon, options.alpha, options.samples),
-        report=silent if options.quiet else _say,
+        fp16=options.fp16,
+        keep_fp32=options.keep_fp32,
+        report=report,
     )
+    for request in requests:
+        try:
+            bundle = compile_bundle(bundle, request, quiet=options.quiet, report=report)
+        except (DependencyError, DeviceError) as error:
+            # The bundle is complete without engines, and those of full TensorRT are made where they run.
+            _say(f"no engine for {request.flavour} yet: {error}")
+            _say(f"on the machine that will run it: {finishing_command(bundle.path, request)}")
+    print(bundle.path)
+
+
+def _compile(options: argparse.Namespace) -> None:
+    from .build import silent
+    from .compile import compile_bundle
+
+    bundle = open_bundle(options.bundle)
+    report = silent if options.quiet else _say
+    for request in requests_of(options):
+        bundle = compile_bundle(bundle, request, out=options.out, quiet=options.quiet, report=report)
     print(bundle.path)
 
 
@@ -155,14 +191,17 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, or 2 after one ``error:`` line on stderr."""
+    """Run one command; 0, 2 after one ``error:`` line on stderr, or 130 when interrupted."""
     options = _parser().parse_args(arguments)
-    command = {"build": _build, "inspect": _inspect, "verify": _verify}[options.command]
+    command = {"build": _build, "compile": _compile, "inspect": _inspect, "verify": _verify}[options.command]
     try:
         command(options)
     except (BiqaError, OSError) as error:
         _say(f"error: {' '.join(str(error).split())}")
         return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
     return 0
 
 

@@ -1,13 +1,13 @@
 """SPECs → a checked bundle, in one straight line.
 
-    load → contract → checks of the module → graph → checks of the graph → smallest input → parity → write
+    load → contract → checks of the module → graph → checks of the graph → smallest input → parity → fp16 → write
 
 Nothing is written before everything has passed, and then all of it at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,18 +15,31 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from runtime.bundle import MODEL, Bundle, Defaults, InputContract, Manifest, ScoreContract, file_entry, write_bundle
+from runtime.bundle import (
+    GRAPHS,
+    MODEL,
+    Bundle,
+    Defaults,
+    InputContract,
+    Manifest,
+    Parity,
+    ScoreContract,
+    file_entry,
+    write_bundle,
+)
 from runtime.errors import ExportError
 from runtime.version import __version__
 
 from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC, MODEL_CARD
-from .checks import check_function
+from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
-from .graph import export_graph, trace_shape
+from .gate import fp16_parity
+from .graph import check_graph, export_graph, trace_shape
 from .load import Loaded, load_denoiser, load_metric
 from .parity import Comparison, compare, onnx_scores, torch_scores, with_minimum
 from .pictures import PHOTOGRAPHS, noisy, unit
+from .precision import to_fp16
 
 Report = Callable[[str], None]
 
@@ -34,8 +47,8 @@ SIGMA, DOWNSCALE = 0.12, 2
 DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
 NAME = "biqa"
 
-FP32 = "fp32"
-"""The variant's name in the manifest's parity table."""
+FP32, FP16 = "fp32", "fp16"
+"""The variants' names in the manifest's parity table."""
 
 
 def silent(_: str) -> None:
@@ -61,14 +74,17 @@ def build(
     lower_is_better: bool | None = None,
     name: str = NAME,
     defaults: Defaults = DEFAULTS,
+    fp16: bool = False,
+    keep_fp32: Sequence[str] = (),
     report: Report = silent,
 ) -> Bundle:
     """Export a metric behind a denoiser and write the bundle: a directory, or a file that ends in ``.zip``.
 
     ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``sigma``: noise on the engine's input, pictures in
     [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height, width of the engine's input):
-    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``report``
-    is called with a line before each stage and for each warning.
+    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``fp16``: add the
+    graph in fp16, with the layers named in ``keep_fp32`` left in fp32. ``report`` is called with a line before each
+    stage and for each warning.
     Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
     """
     height, width = size or (None, None)
@@ -106,7 +122,9 @@ def build(
         report(f"warning: every photograph scored {compared.lowest:g}: are the metric's weights loaded?")
     score = _score(judge, score_range, lower_is_better, compared)
 
-    contents = {MODEL: data}
+    contents, parities = {MODEL: data}, {FP32: parity}
+    if fp16:
+        contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
     if (judge.shipped or (cleaner and cleaner.shipped)) and MODEL_CARD.is_file():
         contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
     manifest = Manifest(
@@ -117,12 +135,30 @@ def build(
         metric=judge.part,
         denoiser=cleaner.part if cleaner else None,
         defaults=defaults,
-        parity={FP32: parity},
+        parity=parities,
         made_with=made_with(),
     )
     bundle = write_bundle(Path(out), manifest, contents)
     report(f"wrote {out}")
     return bundle
+
+
+def _fp16_variant(
+    data: bytes, contract: InputContract, score: ScoreContract, keep: Sequence[str], report: Report
+) -> tuple[bytes, Parity]:
+    """The graph in fp16, past its gate."""
+    report("converting to fp16 and comparing with fp32 on noisy photographs")
+    half = to_fp16(data, keep)
+    check_graph(half, contract)
+    count, _, height, width = trace_shape(contract)
+    scores = onnx_scores(half, contract)(noisy(PHOTOGRAPHS[0], contract, height, width, 0, count))
+    check_finite(scores, "the fp16 graph", height, width)
+    parity = fp16_parity(data, half, contract, score, keep)
+    report(
+        f"fp16: {len(half) / 1e6:.2f} MB; parity: score "
+        f"{parity.score_difference:.2g}, interval {parity.interval_difference:.2g}, both in score units"
+    )
+    return half, parity
 
 
 def made_with() -> dict[str, str]:

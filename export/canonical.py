@@ -27,7 +27,7 @@ INPUTS = ("lattice", "unit")
 OUTPUT = "score"
 AXES = ("batch", "height", "width")
 
-_PARAMETERS = ("metric.", "denoiser.")
+PARAMETERS = ("metric.", "denoiser.")
 _LIMIT = 2**31 - 1  # protobuf's
 
 
@@ -118,7 +118,7 @@ def _rename_graph(graph: GraphProto, outer: dict[str, str], names: _Names) -> No
     def renamed(name: str) -> str:
         # Constants are numbered as they are first used, not as the exporter happened to store them.
         if name not in scope:
-            scope[name] = name if name.startswith(_PARAMETERS) else names.constant()
+            scope[name] = name if name.startswith(PARAMETERS) else names.constant()
         return scope[name]
 
     for node in graph.node:

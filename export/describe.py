@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from runtime.bundle import MODEL, Bundle, InputContract, Parity, Part, ScoreContract
+from runtime.bundle import MODEL, Bundle, Engine, InputContract, Parity, Part, ScoreContract
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def table(bundle: Bundle) -> str:
         ("operators", ", ".join(f"{name} {count}" for name, count in graph.operators.items())),
     ]
     rows += [(f"parity {name}", _parity(parity)) for name, parity in manifest.parity.items()]
+    rows += [(f"engine {engine.precision} {engine.sm}", _engine(engine)) for engine in manifest.engines.values()]
     rows += [
         (f"file {name}", f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}") for name, entry in manifest.files.items()
     ]
@@ -76,6 +77,17 @@ def table(bundle: Bundle) -> str:
 def _parity(parity: Parity) -> str:
     worst = f"score {parity.score_difference:.2g}, interval {parity.interval_difference:.2g}"
     return f"{worst} from {parity.reference} on {parity.pictures} photographs"
+
+
+def _engine(engine: Engine) -> str:
+    profile = engine.profile
+    low, best, high = (f"{width}×{height}" for height, width in (profile.minimum, profile.optimum, profile.maximum))
+    hardware = "" if engine.hardware == "same-sm" else f", {engine.hardware}"
+    made_on = f", compiled on {engine.gpu}" if engine.gpu else ""
+    return (
+        f"{engine.flavour} {engine.version}{' and later' if engine.version_compatible else ''}{hardware}, batch "
+        f"{profile.batch}, {low} to {high}, tuned for {best}{made_on}"
+    )
 
 
 def _part(part: Part) -> str:

@@ -1,4 +1,4 @@
-"""PyTorch module and ONNX graph → how far apart they are where it matters.
+"""Two forms of one function → how far apart they are where it matters: PyTorch and its graph, fp32 and fp16.
 
 On noisy photographs of several sizes: the largest difference of a score, and of the two ends of the interval
 a small certificate would give. Order statistics are 1-Lipschitz in the largest score difference, so the
@@ -8,6 +8,7 @@ user sees. It is also where the smallest input is found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,11 @@ FURTHER_SIZES = ((256, 320), (389, 211))
 """Sizes beyond the traced one, on either side, compared on two samples."""
 
 _CHUNK = 8
+
+
+Check = Callable[[NDArray[np.float32], NDArray[np.float32], str, tuple[int, int]], None]
+"""Raises ExportError where the wanted scores and those found are too far apart; a photograph's name and a size
+(height, width) say where."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,20 @@ def _finite(scores: Scores, sample: NDArray[np.float32]) -> bool:
 
 
 def compare(reference: Scores, graph: Scores, contract: InputContract) -> Comparison:
-    """Compare both sides on noisy photographs at every size. Raises ExportError above ``TOLERANCE``."""
+    """Compare PyTorch and the graph on noisy photographs. Raises ExportError above ``TOLERANCE``."""
+    return measure(reference, graph, contract, "pytorch fp32", _check_rounding)
+
+
+def measure(reference: Scores, graph: Scores, contract: InputContract, name: str, check: Check) -> Comparison:
+    """Compare both sides on noisy photographs at every size; ``name`` is the reference's in the manifest.
+
+    Raises ExportError where ``check`` does, and where a size is taken by one side only.
+    """
     ranks = order_statistics(SAMPLES, SHIFT, ALPHA)
     score_difference = interval_difference = 0.0
     seen: list[NDArray[np.float32]] = []
-    for name, size in zip(PHOTOGRAPHS, SIZES, strict=True):
-        wanted, found = _both(reference, graph, name, _fit(size, contract), SAMPLES, contract)
+    for photograph, size in zip(PHOTOGRAPHS, SIZES, strict=True):
+        wanted, found = _both(reference, graph, photograph, _fit(size, contract), SAMPLES, contract, check)
         ends = [np.array(interval(*sorted_sides(scores), ranks)) for scores in (wanted, found)]
         score_difference = max(score_difference, float(np.abs(wanted - found).max()))
         interval_difference = max(interval_difference, float(np.abs(ends[0] - ends[1]).max()))
@@ -130,9 +144,9 @@ def compare(reference: Scores, graph: Scores, contract: InputContract) -> Compar
     if contract.height is None or contract.width is None:
         low = (contract.minimum_height, contract.minimum_width)
         for size in (low, (low[0] + 1, low[1] + 6), *FURTHER_SIZES):
-            wanted, found = _both(reference, graph, PHOTOGRAPHS[0], _fit(size, contract), 2, contract)
+            wanted, found = _both(reference, graph, PHOTOGRAPHS[0], _fit(size, contract), 2, contract, check)
             score_difference = max(score_difference, float(np.abs(wanted - found).max()))
-    parity = Parity("pytorch fp32", len(PHOTOGRAPHS), score_difference, interval_difference)
+    parity = Parity(name, len(PHOTOGRAPHS), score_difference, interval_difference)
     scores = np.concatenate(seen)
     return Comparison(parity, float(scores.min()), float(scores.max()))
 
@@ -146,35 +160,46 @@ def _fit(size: tuple[int, int], contract: InputContract) -> tuple[int, int]:
 
 
 def _both(
-    reference: Scores, graph: Scores, name: str, size: tuple[int, int], count: int, contract: InputContract
+    reference: Scores,
+    graph: Scores,
+    name: str,
+    size: tuple[int, int],
+    count: int,
+    contract: InputContract,
+    check: Check,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``count`` scores of one photograph by both sides, equal up to the tolerance."""
+    """``count`` scores of one photograph by both sides, checked."""
     chunk = contract.batch or min(_CHUNK, count)
     wanted, found = [], []
     for start in range(0, count, chunk):
         samples = noisy(name, contract, *size, start, chunk)
         wanted.append(_scored(reference, samples, "PyTorch"))
         found.append(_scored(graph, samples, "the graph"))
-    ours, theirs = np.concatenate(found)[:count], np.concatenate(wanted)[:count]
-    difference = float(np.abs(ours - theirs).max()) / scale(theirs)
+    theirs, ours = np.concatenate(wanted)[:count], np.concatenate(found)[:count]
+    check(theirs, ours, name, size)
+    return theirs, ours
+
+
+def _check_rounding(wanted: NDArray[np.float32], found: NDArray[np.float32], _: str, size: tuple[int, int]) -> None:
+    """PyTorch and the graph differ by the order of their sums only."""
+    check_finite(wanted, "PyTorch", *size)
+    check_finite(found, "the graph", *size)
+    difference = float(np.abs(found - wanted).max()) / scale(wanted)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the graph's scores differ from PyTorch's by {difference:.1e} of the score at {size[1]}×{size[0]}, "
             f"{TOLERANCE:.0e} is rounding: the network branches on the picture's size (pass --size HEIGHTxWIDTH), "
             "or these are not the weights the graph was made from"
         )
-    return theirs, ours
 
 
 def _scored(scores: Scores, samples: NDArray[np.float32], subject: str) -> NDArray[np.float32]:
     height, width = samples.shape[2:]
     try:
-        result = scores(samples)
+        return scores(samples)
     except Exception as error:
         first = str(error).splitlines()[0]
         raise ExportError(
             f"{subject} fails at {width}×{height}, though smaller and larger pictures work ({first}): the network "
             "takes some sizes only; pad inside it, or pass --size HEIGHTxWIDTH"
         ) from error
-    check_finite(result, subject, height, width)
-    return result

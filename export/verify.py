@@ -12,13 +12,14 @@ from pathlib import Path
 
 from torch import nn
 
-from runtime.bundle import MODEL, Bundle, Parity, Part
+from runtime.bundle import GRAPHS, MODEL, Bundle, Parity, Part
 from runtime.errors import ExportError
 
-from .build import Report, silent
+from .build import FP16, Report, silent
 from .catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
 from .checks import check_function
 from .fuse import Fused
+from .gate import fp16_parity
 from .graph import check_graph
 from .load import Loaded, load_denoiser, load_metric
 from .parity import compare, onnx_scores, torch_scores
@@ -51,6 +52,11 @@ def verify(
     width = contract.width or max(_SIZE, contract.minimum_width)
     largest = check_function(graph, "the graph", contract, height, width)
     report(f"function: finite, deterministic, independent of the batch to {largest:.1e} of the score")
+    if GRAPHS[FP16] in bundle.manifest.files:
+        half = bundle.read(GRAPHS[FP16])
+        check_graph(half, contract)
+        rounded = fp16_parity(data, half, contract, bundle.manifest.score)
+        report(f"fp16: score {rounded.score_difference:.2g}, interval {rounded.interval_difference:.2g} from fp32")
 
     parts = bundle.manifest.metric, bundle.manifest.denoiser
     metric = metric or _in_catalogue(parts[0], METRICS)

@@ -13,7 +13,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -24,6 +24,12 @@ _T = TypeVar("_T")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx"}
+"""Precision → the graph of that precision."""
+
+ENGINES = "engines/"
+"""Folder of the compiled engines."""
+
 MANIFEST_LIMIT = 1 << 20
 """A manifest larger than this many bytes is refused unread."""
 
@@ -98,6 +104,46 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """Shapes an engine takes: a fixed batch, and (height, width) of its input from ``minimum`` to ``maximum``.
+
+    ``optimum`` is the size it was tuned for.
+    """
+
+    batch: int
+    minimum: tuple[int, int]
+    optimum: tuple[int, int]
+    maximum: tuple[int, int]
+
+    def covers(self, height: int, width: int) -> bool:
+        low, high = self.minimum, self.maximum
+        return low[0] <= height <= high[0] and low[1] <= width <= high[1]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What one compiled plan is bound to. ``plans.py`` says whether it fits.
+
+    ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
+    version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``plans.HARDWARE``.
+    ``version_compatible``: later versions of the same major number run it as well. ``gpu``, ``driver``, ``cuda``:
+    what it was compiled on, None where that was no GPU.
+    """
+
+    model_sha256: str
+    precision: str
+    flavour: str
+    version: str
+    sm: str
+    profile: Profile
+    hardware: str = "same-sm"
+    version_compatible: bool = False
+    gpu: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``manifest.json`` in full."""
 
@@ -110,11 +156,15 @@ class Manifest:
     defaults: Defaults
     parity: Mapping[str, Parity]
     made_with: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, Engine] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """Canonical text: sorted keys, two spaces, one final newline."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` where there are none."""
+        tree = asdict(self)
+        if not self.engines:
+            del tree["engines"]
+        return json.dumps(tree, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -140,6 +190,8 @@ class Manifest:
             ("defaults", Defaults),
         ):
             tree[name] = _parse(kind, tree.get(name), name)
+        if "engines" in tree:
+            tree["engines"] = {n: _engine(e, f"engines.{n}") for n, e in _table(tree, "engines").items()}
         if tree.get("denoiser") is not None:
             tree["denoiser"] = _parse(Part, tree["denoiser"], "denoiser")
         manifest = _parse(cls, tree, "manifest")
@@ -166,6 +218,19 @@ def _parse(kind: type[_T], value: Any, where: str) -> _T:
         raise BundleError(f"{MANIFEST}: {where}: {error}") from None
 
 
+def _engine(value: Any, where: str) -> Engine:
+    engine = _parse(Engine, value, where)
+    profile = _parse(Profile, engine.profile, f"{where}.profile")
+    sizes = [_size(size, f"{where}.profile") for size in (profile.minimum, profile.optimum, profile.maximum)]
+    return replace(engine, profile=Profile(profile.batch, *sizes))
+
+
+def _size(value: Any, where: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise BundleError(f"{MANIFEST}: {where} holds a size that is not [height, width]")
+    return value[0], value[1]
+
+
 def _safe_name(name: str) -> str:
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name:
@@ -177,9 +242,13 @@ def _check_values(manifest: Manifest) -> None:
     contract, defaults = manifest.input, manifest.defaults
     whole = [contract.downscale, contract.bit_depth, contract.minimum_height, contract.minimum_width, defaults.samples]
     whole += [n for n in (contract.height, contract.width, contract.batch) if n is not None]
+    for engine in manifest.engines.values():
+        whole += [engine.profile.batch, *engine.profile.minimum, *engine.profile.optimum, *engine.profile.maximum]
     checks = {
         "name": isinstance(manifest.name, str) and manifest.name.isidentifier(),
         "files": MODEL in manifest.files,
+        "engines": all(name.startswith(ENGINES) and name in manifest.files for name in manifest.engines),
+        "an engine's key": all(_names(engine) for engine in manifest.engines.values()),
         "input.sigma": isinstance(contract.sigma, (int, float)) and 0 < contract.sigma <= 10,
         "a size or count": all(type(n) is int and n >= 1 for n in whole),
         "input.bit_depth": contract.bit_depth <= 16,
@@ -187,6 +256,12 @@ def _check_values(manifest: Manifest) -> None:
     }
     if wrong := [name for name, right in checks.items() if not right]:
         raise BundleError(f"{MANIFEST}: {', '.join(wrong)} out of range or missing")
+
+
+def _names(engine: Engine) -> bool:
+    """Are all words of the key there?"""
+    words = (engine.model_sha256, engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware)
+    return all(isinstance(word, str) and word for word in words)
 
 
 @dataclass(frozen=True)

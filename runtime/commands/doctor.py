@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 from ..bundle import open_bundle
-from ..errors import BiqaError
+from ..driver import find_gpus
+from ..errors import BiqaError, DeviceError
+from ..flavours import INSTALL, MODULES
 from ..version import __version__
 
 _PACKAGES = (
@@ -26,6 +28,24 @@ _PACKAGES = (
     ("onnx", "onnx", "export", "export"),
     ("onnxscript", "onnxscript", "export", "export"),
     ("safetensors", "safetensors", "export and training", "export"),
+)
+
+_GPU_PACKAGES = (
+    # name, modules, distributions, how to get it
+    ("tensorrt", MODULES["tensorrt"], ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), INSTALL["tensorrt"]),
+    (
+        "tensorrt_rtx",
+        MODULES["tensorrt-rtx"],
+        ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13", "tensorrt-rtx"),
+        INSTALL["tensorrt-rtx"],
+    ),
+    ("pycuda", ("pycuda",), ("pycuda",), "pip install 'stochastic-biqa[tensorrt]' (needs g++ and CUDA's headers)"),
+    (
+        "nvrtc",
+        (),
+        ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12"),
+        "pip install nvidia-cuda-nvrtc, or the CUDA toolkit",
+    ),
 )
 
 
@@ -64,6 +84,7 @@ def examine() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "packages": packages,
         "model": _model(),
+        "gpu": {"driver": _driver(), **_gpu_packages(), "engines": _engines()},
         "devices": {"cpu": _cpu(), "cuda": _cuda()},
     }
 
@@ -97,12 +118,45 @@ def _cpu() -> dict[str, Any]:
 
 
 def _cuda() -> dict[str, Any]:
+    return {"ready": False, "why": "this version certifies on the CPU only; what the GPU road finds here is above"}
+
+
+def _driver() -> dict[str, Any]:
     try:
-        ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
-        driver = "an NVIDIA driver is here"
-    except OSError:
-        driver = "no NVIDIA driver is here (libcuda not found)"
-    return {"ready": False, "why": f"this version certifies on the CPU only; {driver}"}
+        gpus = find_gpus()
+    except DeviceError as error:
+        return {"found": None, "install": str(error)}
+    said = ", ".join(f"{gpu.name} ({gpu.sm})" for gpu in gpus) or "no GPU"
+    version = f"{gpus[0].driver or 'version unknown'}, CUDA {gpus[0].cuda}: " if gpus else ""
+    return {"found": version + said, "install": None, "gpus": [asdict(gpu) for gpu in gpus]}
+
+
+def _gpu_packages() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, modules, distributions, install in _GPU_PACKAGES:
+        version = next((v for v in map(_installed, distributions) if v is not None), None)
+        if version is None and any(find_spec(module) for module in modules):
+            version = "version unknown"
+        found[name] = {"found": version, "install": None if version else install}
+    return found
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _engines() -> dict[str, Any]:
+    """The engines of the default model. None is opened; ``plans.py`` says which fits when one is."""
+    try:
+        bundle = open_bundle()
+    except BiqaError as error:
+        return {"found": None, "install": str(error)}
+    names = list(bundle.manifest.engines)
+    command = f"python -m export compile {bundle.path} --target tensorrt-rtx, or tensorrt on the GPU that will run it"
+    return {"found": ", ".join(names) or None, "install": None if names else command, "names": names}
 
 
 def _text(report: dict[str, Any]) -> str:
@@ -112,6 +166,10 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"  {name:14} {found:12} {package['for']}")
     model = report["model"]
     lines += ["", f"  default model  {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]
+    lines.append("")
+    for name, part in report["gpu"].items():
+        lines.append(f"  {name:14} {part['found'] or 'missing: ' + part['install']}")
+    lines.append("")
     for name, device in report["devices"].items():
         lines.append(
             f"  device {name:7} {'ready: ' + device['provider'] if device['ready'] else 'not ready: ' + device['why']}"

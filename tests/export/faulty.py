@@ -99,3 +99,18 @@ def text():
 
 
 number = 7
+
+
+class Overflowing(nn.Module):
+    """Faultless in fp32: between its convolutions values reach 1e5, where fp16 has none."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.Conv2d(3, 4, 1, bias=False)
+        self.further = nn.Conv2d(4, 4, 3, stride=2, bias=False)
+        self.down = nn.Conv2d(4, 4, 1, bias=False)
+        for convolution, weight in ((self.up, 100.0), (self.further, 30.0), (self.down, 1e-6)):
+            nn.init.constant_(convolution.weight, weight)
+
+    def forward(self, x):
+        return self.down(F.relu(self.further(F.relu(self.up(x))))).mean((1, 2, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from runtime.bundle import (
     MANIFEST,
     Bundle,
     Defaults,
+    Engine,
     InputContract,
     Manifest,
     Parity,
     Part,
+    Profile,
     ScoreContract,
     file_entry,
     open_bundle,
@@ -77,6 +80,41 @@ GOLDEN = """{
 }
 """.replace("SHA256", hashlib.sha256(MODEL).hexdigest())
 
+PLAN_NAME = "engines/sm89-tensorrt-rtx-1.7.1.116-fp32.plan"
+PLAN = b"not really a plan"
+
+GOLDEN_ENGINES = """  "engines": {
+    "PLAN_NAME": {
+      "cuda": null,
+      "driver": null,
+      "flavour": "tensorrt-rtx",
+      "gpu": null,
+      "hardware": "same-sm",
+      "model_sha256": "SHA256",
+      "precision": "fp32",
+      "profile": {
+        "batch": 8,
+        "maximum": [
+          1080,
+          1920
+        ],
+        "minimum": [
+          32,
+          32
+        ],
+        "optimum": [
+          540,
+          960
+        ]
+      },
+      "sm": "sm89",
+      "version": "1.7.1.116",
+      "version_compatible": false
+    }
+  },
+""".replace("PLAN_NAME", PLAN_NAME).replace("SHA256", hashlib.sha256(MODEL).hexdigest())
+"""What an engine adds to the golden manifest, besides its file."""
+
 
 def manifest() -> Manifest:
     return Manifest(
@@ -99,6 +137,58 @@ def make(path: Path) -> Bundle:
 def test_golden_bytes() -> None:
     assert manifest().to_json() == GOLDEN
     assert Manifest.from_json(GOLDEN) == manifest()
+
+
+def engines_manifest() -> Manifest:
+    profile = Profile(8, (32, 32), (540, 960), (1080, 1920))
+    engine = Engine(file_entry(MODEL).sha256, "fp32", "tensorrt-rtx", "1.7.1.116", "sm89", profile)
+    files = {**manifest().files, PLAN_NAME: file_entry(PLAN)}
+    return replace(manifest(), files=files, engines={PLAN_NAME: engine})
+
+
+def test_golden_bytes_of_an_engine(tmp_path: Path) -> None:
+    text = engines_manifest().to_json()
+    assert GOLDEN_ENGINES in text
+    without = json.loads(text.replace(GOLDEN_ENGINES, ""))
+    del without["files"][PLAN_NAME]
+    assert without == json.loads(GOLDEN)
+    assert Manifest.from_json(text) == engines_manifest()
+    for name in ("bundle", "bundle.zip"):
+        bundle = write_bundle(tmp_path / name, engines_manifest(), {"model.onnx": MODEL, PLAN_NAME: PLAN})
+        assert bundle.manifest == engines_manifest()
+        assert bundle.read(PLAN_NAME) == PLAN
+        assert bundle.digest == hashlib.sha256(MODEL).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("flavour",), None, "an engine's key"),
+        (("model_sha256",), "", "an engine's key"),
+        (("speed",), 1, "unknown keys"),
+        (("profile",), None, "profile is missing"),
+        (("profile", "batch"), 0, "size or count"),
+        (("profile", "minimum"), [32], r"not \[height, width\]"),
+        (("profile", "maximum"), "32x32", r"not \[height, width\]"),
+        (("profile", "optimum"), [1, 2.5], "size or count"),
+    ],
+)
+def test_bad_engine(path: tuple[str, ...], value: object, message: str) -> None:
+    tree = json.loads(engines_manifest().to_json())
+    place = tree["engines"][PLAN_NAME]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(BundleError, match=message):
+        Manifest.from_json(json.dumps(tree))
+
+
+@pytest.mark.parametrize("name", ["engines/unnamed.plan", "model.onnx"])
+def test_an_engine_is_a_named_file_in_its_folder(name: str) -> None:
+    tree = json.loads(engines_manifest().to_json())
+    tree["engines"] = {name: tree["engines"][PLAN_NAME]}
+    with pytest.raises(BundleError, match="engines out of range"):
+        Manifest.from_json(json.dumps(tree))
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])

@@ -251,8 +251,12 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == (0 if made["devices"]["cpu"]["ready"] else 1)
     assert made["packages"]["numpy"]["version"] == np.__version__
     assert made["devices"]["cuda"]["ready"] is False
+    assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "engines"}
+    assert all(part["found"] or part["install"] for part in made["gpu"].values())
     main(["doctor"])
-    assert "device cpu" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "device cpu" in text
+    assert "nvrtc" in text
 
 
 @pytest.mark.parametrize("command", ["certify", "plan", "replay", "doctor"])

@@ -1,0 +1,34 @@
+"""TensorRT and TensorRT-RTX → their Python modules, imported only when asked for.
+
+Both have one API. Full TensorRT compiles on the GPU it will run on and knows every data-centre GPU; TensorRT-RTX
+compiles anywhere, for the GeForce and RTX GPUs of compute capability 7.5 to 12.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .errors import DependencyError
+
+MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
+"""Flavour → names its module goes by; NVIDIA's RTX wheels come with and without the package around the bindings."""
+
+INSTALL = {
+    "tensorrt": "install TensorRT 10 or later for your CUDA from NVIDIA (developer.nvidia.com/tensorrt)",
+    "tensorrt-rtx": "pip install 'stochastic-biqa[rtx]'",
+}
+
+
+def load_flavour(flavour: str) -> Any:
+    """The module of a flavour. Raises DependencyError with how to install it, or why it cannot be loaded."""
+    reason = "it is not installed"
+    for name in MODULES[flavour]:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                reason = str(error)
+        except (ImportError, OSError, RuntimeError) as error:  # its libraries are missing or need another driver
+            reason = f"{type(error).__name__}: {error}"
+    raise DependencyError(f"{flavour} cannot be used, {reason}: {INSTALL[flavour]}")
