@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from export.catalogue import DEFAULT_METRIC
 from runtime.ranks import order_statistics
@@ -236,15 +237,17 @@ def main() -> None:
         "resamples": RESAMPLES,
         "metrics": {},
     }
+    scored = []
     for metric in options.metric or DENOISERS:
         paths = {d: bundle_path(options.work / "bundles", metric, d) for d in SMOOTHED}
-        record["metrics"][metric] = {}
         for dataset in datasets if metric == DEFAULT_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
             cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{dataset.samples}.npz"
             scores = score_all(dataset.items, paths, SIGMA, dataset.samples, cache, f"{metric}, {dataset.name}")
-            measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
-            record["metrics"][metric][dataset.name] = measured
+            scored.append((metric, dataset, scores))
     record["sigmas"] = against_sigma(datasets[0], options)
+    for metric, dataset, scores in tqdm(scored, "resampling", disable=None):
+        measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
+        record["metrics"].setdefault(metric, {})[dataset.name] = measured
     print(page(record))
     if options.limit is None:
         draw(record["sigmas"], EVIDENCE / "evidence" / "correlation.svg")

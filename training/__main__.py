@@ -18,18 +18,25 @@ from .evaluate import evaluate
 from .metric import MetricConfig, train_metric
 from .networks import DENOISER_WEIGHTS
 
-_EXAMPLES = """examples:
+_EXAMPLES = {
+    "metric": """\
   python -m training metric --scores biq2021/scores.csv --images biq2021/images \\
       --backbone mobilenet_v1_050.npz --out runs/metric
+  python -m training metric --scores biq2021/scores.csv --images biq2021/images --network mobilenet_v1_025 \\
+      --backbone mobilenet_v1_025.npz --half --out runs/metric-025""",
+    "denoiser": """\
   python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms
   python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms-iqa \\
       --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --spread 0.1 --copies 2 --faults 0.3 \\
       --batch 12 --crop 192 --rate 1e-3
-  python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq
+  python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq""",
+    "evaluate": """\
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
   python -m training evaluate --dataset koniq10k --images koniq10k --split test
-
-A run that was killed goes on where it stopped when it is started again with the same options."""
+  python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --samples 16 \\
+      --denoiser-weights runs/dms/denoiser.safetensors""",
+}
+_RESUMES = "\n\nA run that was killed goes on where it stopped when it is started again with the same options."
 
 
 def _add_config(parser: argparse.ArgumentParser, config: object) -> None:
@@ -43,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m training",
         description=__doc__,
-        epilog=_EXAMPLES,
+        epilog="examples:\n" + "\n".join(_EXAMPLES.values()) + _RESUMES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -52,11 +59,19 @@ def _parser() -> argparse.ArgumentParser:
         ("denoiser", "train the denoiser"),
         ("evaluate", "correlation of the bare and the smoothed metric with opinion scores"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="examples:\n" + _EXAMPLES[name] + ("" if name == "evaluate" else _RESUMES),
+        )  # fmt: skip
         command.add_argument(
             "--dataset", choices=("table", *READERS), default="table", help="layout of --images; default table: a CSV"
         )
-        command.add_argument("--scores", type=Path, help="of a table: CSV with columns image, mos [, split, subset]")
+        command.add_argument(
+            "--scores",
+            type=Path,
+            help="of a table: CSV with columns image, mos [, split, subset]; mos 0 (bad) … 1 (good); "
+            "split train (the default), val or test",
+        )
         command.add_argument(
             "--images", type=Path, required=True, help="folder the image column is relative to; of a dataset, its own"
         )
@@ -73,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
             )
     metric, denoiser, evaluate = (commands.choices[name] for name in ("metric", "denoiser", "evaluate"))
     metric.add_argument("--backbone", type=Path, required=True, help=".npz of ImageNet features")
+    metric.add_argument("--half", action="store_true", help="store the weights in half precision, and measure them so")
     _add_config(metric, MetricConfig())
     _add_config(denoiser, DenoiserConfig())
     evaluate.add_argument("--split", default="val", help="which rows to score; default val")
@@ -95,9 +111,20 @@ def _photographs(options: argparse.Namespace) -> list[Photograph]:
     return read_scores(options.scores, options.images)
 
 
+def _stopped(options: argparse.Namespace) -> str:
+    if options.command == "evaluate":
+        return "stopped; nothing was written"
+    if (options.out / f"{options.command}.checkpoint").exists():
+        return "stopped; the same command goes on from the checkpoint"
+    return "stopped before the first checkpoint; the same command starts again"
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    if options.threads:
+    if options.threads is not None:
+        if options.threads < 1:
+            print(f"error: --threads {options.threads}: use 1 or more, or leave it out for all", file=sys.stderr)
+            return 2
         torch.set_num_threads(options.threads)
     if getattr(options, "device", "cpu") == "cuda" and not torch.cuda.is_available():
         print("error: PyTorch finds no CUDA device here: leave out --device, or install a CUDA build", file=sys.stderr)
@@ -114,13 +141,18 @@ def main(arguments: list[str] | None = None) -> int:
             )  # fmt: skip
         elif options.command == "metric":
             names = {f.name: getattr(options, f.name) for f in fields(MetricConfig)}
-            train_metric(MetricConfig(**names), photographs, options.backbone, options.out, options.device, size)
+            train_metric(
+                MetricConfig(**names), photographs, options.backbone, options.out, options.device, size, options.half
+            )
         else:
             names = {f.name: getattr(options, f.name) for f in fields(DenoiserConfig)}
             train_denoiser(DenoiserConfig(**names), photographs, options.out, options.device, size)
     except (ValueError, OSError, DependencyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\n{_stopped(options)}", file=sys.stderr)
+        return 130
     return 0
 
 

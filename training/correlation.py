@@ -29,7 +29,7 @@ def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
     """Pearson's correlation after the four-parameter logistic.
 
     Plain Pearson for fewer than five scores, which the logistic would fit whatever they are, and where the fit does
-    not converge.
+    not converge or ends in a constant.
     """
     s, m = np.asarray(scores, float), np.asarray(mos, float)
     if len(s) < 5:
@@ -39,7 +39,8 @@ def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizeWarning)
             warnings.simplefilter("ignore", RuntimeWarning)  # overflow in the covariance, which is not used
-            fitted, _ = curve_fit(_logistic, s, m, start, maxfev=20000)
+            fitted, _ = curve_fit(_logistic, s, m, start, maxfev=2000)
     except RuntimeError:
         return float(pearsonr(s, m).statistic)
-    return float(pearsonr(_logistic(s, *fitted), m).statistic)
+    mapped = _logistic(s, *fitted)
+    return float(pearsonr(mapped if np.ptp(mapped) > 1e-9 else s, m).statistic)

@@ -1,7 +1,7 @@
 """Photographs with opinion scores: a folder of pictures and a CSV, read onto the engine's domain.
 
 The CSV has a header with ``image`` (path below the folder) and ``mos`` (0 bad … 1 good; higher is
-better), and optionally ``split`` (train, val) and ``subset``. Datasets in their authors' own folders are read by
+better), and optionally ``split`` (train, val, test) and ``subset``. Datasets in their authors' own folders are read by
 ``datasets.py``.
 """
 
@@ -11,12 +11,15 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.frames import lattice
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,22 @@ class Photograph:
     reference: str = ""
 
 
-def csv_rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV with a header. Raises ValueError where one of ``columns`` is missing, or empty in a row."""
+def opinion(score: Any, worst: float, best: float, picture: Path) -> float:
+    """A score between ``worst`` and ``best`` on 0 … 1. Raises ValueError for anything else, nan included."""
+    try:
+        value = float(score)
+    except (TypeError, ValueError):
+        raise ValueError(f"the score of {picture} is {score!r}, not a number") from None
+    if not worst <= value <= best:
+        raise ValueError(f"the score of {picture} is {value}, outside the scale of {worst} … {best}")
+    return (value - worst) / (best - worst)
+
+
+def csv_rows(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line number, row) of a CSV with a header.
+
+    Raises ValueError where one of ``columns`` is missing, or empty in a row.
+    """
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = set(columns) - set(reader.fieldnames or ())
@@ -46,7 +63,7 @@ def csv_rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             empty = [column for column in columns if not row[column]]
             if empty:
                 raise ValueError(f"line {reader.line_num} of {table} has no {', '.join(empty)}")
-            rows.append(row)
+            rows.append((reader.line_num, row))
     return rows
 
 
@@ -61,12 +78,22 @@ def check_pictures(photographs: list[Photograph], table: Path) -> list[Photograp
 def read_scores(table: Path, folder: Path) -> list[Photograph]:
     """The rows of an opinion-score CSV, in file order.
 
-    Raises ValueError where a column or a picture is missing or a score is not a number.
+    Raises ValueError where a column or a picture is missing, a score is not a number of 0 … 1 or a split not one of
+    ``SPLITS``.
     """
-    photographs = [
-        Photograph(folder / row["image"], float(row["mos"]), row.get("split") or "train", row.get("subset") or "all")
-        for row in csv_rows(table, ("image", "mos"))
-    ]
+    photographs = []
+    for line, row in csv_rows(table, ("image", "mos")):
+        picture, split = folder / row["image"], row.get("split") or "train"
+        try:
+            mos = opinion(row["mos"], 0, 1, picture)
+        except ValueError as error:
+            raise ValueError(
+                f"line {line} of {table}: {error}; mos is 0 (bad) … 1 (good): move the scores there by the ends of "
+                "their scale, for 1 … 5 (mos - 1) / 4, for 0 … 100 mos / 100, and leave out pictures without a score"
+            ) from None
+        if split not in SPLITS:
+            raise ValueError(f"line {line} of {table} has {split!r} as split: use {', '.join(SPLITS)}")
+        photographs.append(Photograph(picture, mos, split, row.get("subset") or "all"))
     return check_pictures(photographs, table)
 
 
@@ -160,15 +187,23 @@ def read_training_set(
     downscale: int,
     held_back: float,
     seed: int,
+    batch: int,
     size: tuple[int, int] | None = None,
 ) -> TrainingSet:
-    """Read the ``train`` photographs; the other splits are never touched. Raises ValueError as :func:`read_domain`."""
+    """Read the ``train`` photographs; the other splits are never touched.
+
+    Raises ValueError as :func:`read_domain`, and before reading where there are too few for a ``batch``.
+    """
     chosen = [p for p in photographs if p.split == "train"]
     learn, watch = held_back_split(chosen, held_back, seed)
     if len(watch) < 3 or len(learn) < 3:
         raise ValueError(
             f"there are {len(chosen)} train pictures: a held-back share of {held_back} leaves {len(learn)} to "
             f"train on and {len(watch)} to choose by, and 3 of each are the least"
+        )
+    if not 1 <= batch <= len(learn):
+        raise ValueError(
+            f"a batch of {batch} cannot be drawn from {len(learn)} pictures to train on: use --batch 1 … {len(learn)}"
         )
     return TrainingSet(
         domain=read_domain(chosen, downscale, size=size),

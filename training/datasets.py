@@ -32,7 +32,7 @@ from zipfile import BadZipFile
 
 from runtime.errors import DependencyError
 
-from .data import Photograph, check_pictures, csv_rows
+from .data import Photograph, check_pictures, csv_rows, opinion
 
 _KONIQ_SPLITS = {"training": "train", "validation": "val", "test": "test"}
 _CLIVE_EXAMPLES = 7
@@ -46,17 +46,6 @@ def _present(path: Path, dataset: str) -> Path:
     if not path.is_file():
         raise ValueError(f"{path} is missing: --images is to be the folder of {dataset} as its authors publish it")
     return path
-
-
-def _opinion(score: Any, worst: float, best: float, picture: Path) -> float:
-    """A score between ``worst`` and ``best`` on 0 … 1."""
-    try:
-        value = float(score)
-    except (TypeError, ValueError):
-        raise ValueError(f"the score of {picture} is {score!r}, not a number") from None
-    if not worst <= value <= best:
-        raise ValueError(f"the score of {picture} is {value}, outside the scale of {worst} … {best}")
-    return (value - worst) / (best - worst)
 
 
 def _split_by_name(name: str) -> str:
@@ -82,11 +71,11 @@ def koniq10k(folder: Path) -> list[Photograph]:
     if not sizes:
         raise ValueError(f"the pictures of KonIQ-10k are missing: {folder} has neither 1024x768 nor 512x384")
     photographs = []
-    for row in csv_rows(table, ("image_name", "MOS", "set")):
+    for _, row in csv_rows(table, ("image_name", "MOS", "set")):
         picture = sizes[0] / row["image_name"]
         if row["set"] not in _KONIQ_SPLITS:
             raise ValueError(f"{table} has {row['set']!r} as set of {picture.name}: use {', '.join(_KONIQ_SPLITS)}")
-        photographs.append(Photograph(picture, _opinion(row["MOS"], 1, 100, picture), _KONIQ_SPLITS[row["set"]], "all"))
+        photographs.append(Photograph(picture, opinion(row["MOS"], 1, 100, picture), _KONIQ_SPLITS[row["set"]], "all"))
     return check_pictures(photographs, table)
 
 
@@ -94,9 +83,9 @@ def kadid10k(folder: Path) -> list[Photograph]:
     """KADID-10k. Its "dmos" is an opinion of the degraded picture, higher is better, whatever the name says."""
     table = _present(folder / "dmos.csv", "KADID-10k")
     photographs = []
-    for row in csv_rows(table, ("dist_img", "dmos")):
+    for _, row in csv_rows(table, ("dist_img", "dmos")):
         picture = folder / "images" / row["dist_img"]
-        photographs.append(_distorted(picture, _opinion(row["dmos"], 1, 5, picture), table))
+        photographs.append(_distorted(picture, opinion(row["dmos"], 1, 5, picture), table))
     return check_pictures(photographs, table)
 
 
@@ -122,7 +111,7 @@ def clive(folder: Path) -> list[Photograph]:
     photographs = []
     for name, score in list(zip(names, scores, strict=True))[_CLIVE_EXAMPLES:]:
         picture = folder / "Images" / str(name)
-        photographs.append(Photograph(picture, _opinion(score, 0, 100, picture), _split_by_name(picture.name), "all"))
+        photographs.append(Photograph(picture, opinion(score, 0, 100, picture), _split_by_name(picture.name), "all"))
     return check_pictures(photographs, table)
 
 
@@ -151,7 +140,7 @@ def spaq(folder: Path) -> list[Photograph]:
     photographs = []
     for name, score in _sheet(table, ("Image name", "MOS")):
         picture = folder / "TestImage" / str(name)
-        photographs.append(Photograph(picture, _opinion(score, 0, 100, picture), _split_by_name(picture.name), "all"))
+        photographs.append(Photograph(picture, opinion(score, 0, 100, picture), _split_by_name(picture.name), "all"))
     return check_pictures(photographs, table)
 
 
@@ -168,7 +157,7 @@ def tid2013(folder: Path) -> list[Photograph]:
         if len(words) != 2:
             raise ValueError(f"line {number} of {table} is {line!r}: a score and a file name were expected")
         picture = files.get(words[1].lower(), pictures / words[1])
-        photographs.append(_distorted(picture, _opinion(words[0], 0, 9, picture), table))
+        photographs.append(_distorted(picture, opinion(words[0], 0, 9, picture), table))
     return check_pictures(photographs, table)
 
 

@@ -26,14 +26,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .augment import with_faults
 from .correlation import plcc, srocc
 from .data import Photograph, TrainingSet, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
-from .networks import DEFAULT_METRIC, METRICS, frozen_metric
+from .networks import DEFAULT_METRIC, METRICS, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
 from .ranking import RANKINGS
 
@@ -87,7 +86,7 @@ class DenoiserConfig:
         """SHA-256 of the weights that take part, by their role."""
         named = {"start": Path(self.start)} if self.start else {}
         if self.sees_score:
-            named["metric"] = Path(self.metric_weights) if self.metric_weights else METRICS[self.metric].weights
+            named["metric"] = metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
         return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
 
 
@@ -128,17 +127,19 @@ def train_denoiser(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = config.files()
+    config.frozen_metric()  # what is measured at the end: a file that does not fit is told before the work
     torch.manual_seed(config.seed)
     data = read_training_set(
-        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, size=size
-    )
+        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, batch=config.batch,
+        size=size,
+    )  # fmt: skip
     if config.crop > min(data.domain.shape[2:]):
         raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
     metric = config.frozen_metric().to(device) if config.sees_score else None
 
     network = UNet(config.width)
     if config.start:
-        network.load_state_dict(load_file(config.start))
+        load_weights(network, Path(config.start))
     else:
         for parameter in network.last.parameters():
             torch.nn.init.zeros_(parameter)

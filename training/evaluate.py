@@ -87,8 +87,12 @@ def evaluate(
 ) -> None:
     """Print, and optionally write as JSON, the correlations on one split.
 
-    Raises ValueError for fewer than 3 pictures.
+    Raises ValueError for fewer than 3 pictures and for samples or a limit below 1.
     """
+    if samples < 1:
+        raise ValueError(f"samples {samples}: a median needs at least 1 noisy copy a picture")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit {limit}: it is the number of pictures to score, at least 3")
     chosen = [p for p in photographs if p.split == split][:limit]
     if len(chosen) < 3:
         raise ValueError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")

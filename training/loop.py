@@ -31,7 +31,9 @@ def generator_for(seed: int, step: int, purpose: int = 0) -> torch.Generator:
 
 
 def batch_indices(seed: int, step: int, batch: int, count: int) -> Tensor:
-    """The ``batch`` pictures of this step, from shuffled passes over ``count`` pictures."""
+    """The ``batch`` pictures of this step, from shuffled passes over ``count`` pictures, at least ``batch``."""
+    if not 1 <= batch <= count:
+        raise ValueError(f"a batch of {batch} cannot be drawn from {count} pictures")
     per_epoch = count // batch
     order = torch.randperm(count, generator=generator_for(seed, step // per_epoch, purpose=1))
     start = (step % per_epoch) * batch
@@ -116,9 +118,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Weights as safetensors, contiguous, in the network's own order of names."""
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+def save_weights(network: nn.Module, path: Path, half: bool = False) -> None:
+    """Weights as safetensors, contiguous, in the network's own order of names; ``half``: as float16."""
+    values = {name: value.contiguous() for name, value in network.state_dict().items()}
+    if half:
+        values = {name: value.half() if value.is_floating_point() else value for name, value in values.items()}
+    save_file(values, path)
 
 
 def save_config(path: Path, config: Any, **results: Any) -> None:

@@ -91,17 +91,20 @@ def train_metric(
     out: Path,
     device: str = "cpu",
     size: tuple[int, int] | None = None,
+    half: bool = False,
 ) -> None:
     """Train on the ``train`` photographs; write ``metric.safetensors`` and ``metric.json`` into ``out``.
 
-    ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Raises ValueError for
-    photographs or a configuration that cannot be used, OSError for a missing file.
+    ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. ``half``: store
+    the weights in half precision, and measure them so. Raises ValueError for photographs or a configuration that
+    cannot be used, OSError for a missing file.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     data = read_training_set(
-        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, size=size
-    )
+        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, batch=config.batch,
+        size=size,
+    )  # fmt: skip
     domain, mos, lattice_steps, learn, watch = data.domain, data.mos, data.steps, data.learn, data.watch
     height, width = domain.shape[2:]
     if config.crop > min(height, width):
@@ -146,8 +149,12 @@ def train_metric(
         network, optimizer, loss_of_step, steps=config.steps, warmup=200, decay=config.decay,
         checkpoint=out / "metric.checkpoint", fingerprint=f"metric {config}" + cut_to(size),
     )  # fmt: skip
-    scores = predict(average.cpu(), domain[watch], lattice_steps)
+    average.cpu()
+    if half:
+        average.half().float()
+    scores = predict(average, domain[watch], lattice_steps)
     held_back = {"srocc": round(srocc(scores, mos[watch]), 4), "plcc": round(plcc(scores, mos[watch]), 4)}
     print("held back:", held_back, flush=True)
-    save_weights(average, out / "metric.safetensors")
-    save_config(out / "metric.json", config, held_back=held_back, photographs=len(learn), size=size)
+    save_weights(average, out / "metric.safetensors", half=half)
+    stored = {"stored": "float16"} if half else {}
+    save_config(out / "metric.json", config, held_back=held_back, photographs=len(learn), size=size, **stored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from training import __main__ as command_line
 from training import denoiser as denoiser_module
 from training.__main__ import main
 from training.correlation import plcc, srocc
 from training.data import read_domain, read_scores
 from training.denoiser import DenoiserConfig, train_denoiser
-from training.loop import batch_indices, cosine_with_warmup
+from training.evaluate import evaluate
+from training.loop import batch_indices, cosine_with_warmup, save_weights
 from training.metric import MetricConfig, batch_loss, train_metric
-from training.networks import METRICS
+from training.networks import DENOISER_WEIGHTS, METRICS, WEIGHTS, frozen_denoiser, frozen_metric
 from training.networks.mobilenet import MobileNetQuality, mobilenet_v1_025
-from training.networks.unet import unet_16
+from training.networks.unet import UNet, unet_16
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +193,121 @@ def test_readers_say_what_is_wrong(photographs: Path, tmp_path: Path, capsys: py
     arguments = ["--scores", str(tmp_path / "missing.csv"), "--images", str(photographs), "--out", str(tmp_path)]
     assert main(["denoiser", *arguments]) == 2
     assert "missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            "0.png,55,train",
+            r"line 3 of .*wrong\.csv: .*0\.png is 55\.0, outside the scale of 0 … 1; .*for 0 … 100 mos / 100",
+        ),
+        ("0.png,nan,train", "line 3 .* is nan"),
+        ("0.png,good,train", "line 3 .* is 'good', not a number"),
+        ("0.png,0.5,training", "line 3 .* has 'training' as split: use train, val, test"),
+    ],
+)
+def test_scores_off_the_scale_and_unknown_splits_are_refused(
+    row: str, told: str, photographs: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "wrong.csv"
+    table.write_text(f"image,mos,split\n1.png,1,test\n{row}\n")
+    with pytest.raises(ValueError, match=told):
+        read_scores(table, photographs)
+
+
+def test_a_batch_larger_than_the_pictures_is_told_before_reading(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import data
+
+    rows = read_scores(photographs / "scores.csv", photographs)
+    monkeypatch.setattr(data, "read_domain", lambda *_, **__: pytest.fail("pictures were read"))
+    for batch in (0, 8):
+        told = f"batch of {batch} cannot be drawn from 7 pictures"
+        with pytest.raises(ValueError, match=told):
+            train_denoiser(replace(SMALL, batch=batch), rows, tmp_path)
+        with pytest.raises(ValueError, match=told):
+            train_metric(MetricConfig(batch=batch, held_back=0.3), rows, tmp_path / "b.npz", tmp_path)
+        with pytest.raises(ValueError, match=told):
+            batch_indices(1, 0, batch, 7)
+
+
+def test_weights_of_another_network_are_named(photographs: Path, tmp_path: Path) -> None:
+    save_weights(UNet(8), tmp_path / "narrow.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"not weights")
+    for name, told in (("narrow", "another network or width"), ("broken", "is not a safetensors file")):
+        path = tmp_path / f"{name}.safetensors"
+        with pytest.raises(ValueError, match=f"{name}.safetensors .*{told}|{name}.safetensors {told}"):
+            frozen_denoiser(weights=path)
+        rows = read_scores(photographs / "scores.csv", photographs)
+        for config in (replace(SMALL, start=str(path)), replace(SMALL, metric_weights=str(path))):
+            with pytest.raises(ValueError, match=f"{name}.safetensors"):
+                train_denoiser(config, rows, tmp_path / "out")
+    assert not (tmp_path / "out" / "denoiser.checkpoint").exists()
+
+
+def test_a_metric_without_committed_weights_is_told() -> None:
+    assert all(metric.weights is None or metric.weights.is_file() for metric in METRICS.values())
+    with pytest.raises(ValueError, match="no weights of mobilenet_v1_025 are committed"):
+        frozen_metric("mobilenet_v1_025")
+    with pytest.raises(ValueError, match="no weights of mobilenet_v1_025 are committed"):
+        replace(FULL, metric="mobilenet_v1_025").files()
+
+
+def test_half_precision_is_what_is_committed(photographs: Path, tmp_path: Path) -> None:
+    save_weights(frozen_metric("bilinear_025"), tmp_path / "again.safetensors", half=True)
+    assert (tmp_path / "again.safetensors").read_bytes() == (WEIGHTS / "bilinear_025.safetensors").read_bytes()
+    config = MetricConfig(network="mobilenet_v1_025", steps=1, batch=4, crop=32, held_back=0.3)
+    rows = read_scores(photographs / "scores.csv", photographs)
+    train_metric(config, rows, _backbone(tmp_path / "b.npz"), tmp_path / "out", half=True)
+    assert json.loads((tmp_path / "out" / "metric.json").read_text())["stored"] == "float16"
+    stored = load_file(tmp_path / "out" / "metric.safetensors")
+    assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
+
+
+@pytest.mark.parametrize("name", ["denoiser", "denoiser_before", "denoiser_bilinear"])
+def test_records_name_the_committed_metric(name: str) -> None:
+    record = json.loads((WEIGHTS / f"{name}.json").read_text())
+    path = METRICS[record["config"]["metric"]].weights
+    assert path is not None
+    files = record["files"]
+    assert files.get("metric_stored", files["metric"]) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_no_samples_no_limit_no_threads(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = read_scores(photographs / "scores.csv", photographs)
+    with pytest.raises(ValueError, match="at least 1 noisy copy"):
+        evaluate(rows, samples=0, denoiser_weights=DENOISER_WEIGHTS)
+    with pytest.raises(ValueError, match="limit -1"):
+        evaluate(rows, limit=-1)
+    assert main(["evaluate", "--images", str(photographs), "--threads", "-2"]) == 2
+    assert "--threads -2" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "train_denoiser", stopped)
+    table = ["--scores", str(photographs / "scores.csv"), "--images", str(photographs), "--out", str(tmp_path)]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        assert main(["denoiser", *table]) == 130
+        assert "before the first checkpoint" in capsys.readouterr().err
+        (tmp_path / "denoiser.checkpoint").touch()
+        assert main(["denoiser", *table]) == 130
+        assert "stopped; the same command goes on from the checkpoint" in capsys.readouterr().err
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.mark.parametrize("command", ["metric", "denoiser", "evaluate"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    assert f"examples:\n  python -m training {command}" in out
+    assert "mos 0 (bad)" in " ".join(out.split())
