@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,9 @@ from .noise import KEY_BYTES
 
 LEAST_SECRET = 16
 """Bytes: a shorter secret could be found from its published SHA-256 by trying."""
+
+MOST_SECRET = 4096
+"""Bytes: a larger secret file is surely another file."""
 
 _DOMAIN = b"stochastic-biqa noise 2"
 _COMMITMENT = b"stochastic-biqa commitment 1"
@@ -100,9 +104,20 @@ def noise_source(secret: bytes | None = None, public_seed: int | None = None) ->
 
 
 def read_secret(path: Path) -> bytes:
-    """The bytes of a secret file. Raises ParameterError if it is missing or too short."""
+    """The bytes of a secret file. Raises ParameterError if it is missing, too short, too long or no regular file."""
     try:
-        secret = path.read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ParameterError(
+                f"the secret file {path} is not a regular file, and a device, a pipe or `<(command)` cannot be read "
+                "again to replay: make a file with `head -c 32 /dev/urandom > secret`"
+            )
+        with path.open("rb") as file:
+            secret = file.read(MOST_SECRET + 1)
     except OSError as error:
         raise ParameterError(f"the secret file {path} cannot be read: {error.strerror}") from None
+    if len(secret) > MOST_SECRET:
+        raise ParameterError(
+            f"the secret file {path} has more than {MOST_SECRET} bytes: is it the right one? "
+            "Make one with `head -c 32 /dev/urandom > secret`"
+        )
     return noise_source(secret).secret

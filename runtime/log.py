@@ -20,15 +20,18 @@ import io
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .certificate import Certificate
-from .errors import RecordError
-from .pooling import pool, pool_intervals
+from .errors import ParameterError, RecordError
+from .pooling import POOLS, pool, pool_intervals
+from .ranks import SCOPES
 from .version import __version__
 
 FRAME_FIELDS = (
@@ -136,36 +139,111 @@ def to_csv(log: Mapping[str, Any]) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file so that it is there whole or not at all. Raises ParameterError where it cannot be."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".biqa-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.write(text)
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be written: {error.strerror}: choose another place") from None
 
 
 def read_log(path: Path) -> dict[str, Any]:
-    """A log written by :func:`to_json`. Raises RecordError for anything else."""
+    """A log written by :func:`to_json`, with all that ``replay`` reads in it. Raises RecordError for anything else."""
     try:
         log = json.loads(path.read_text(encoding="utf-8"))
-        for entry in log["inputs"]:
-            entry["path"], entry["subsample"], entry["joint_alpha"], entry["certificate"]["model_sha256"]
-        for entry in log["frames"]:
-            entry["frame"], entry["certificate"]["scores_sha256"], log["inputs"][entry["input"]]
-        if "decision" in log:
-            first, _ = log["inputs"]
-            log["decision"]["alpha"], first["certificate"]["stopping"]["rule"]["pool"]
+        _check_log(log)
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, IndexError):
-        raise RecordError(f"{path} is not a log of `python -m runtime certify --json`") from None
-    if not isinstance(log, dict):
-        raise RecordError(f"{path} is not a log of `python -m runtime certify --json`")
-    return log
+    except _UnfitError as error:
+        why = str(error)
+    except (ValueError, RecursionError):
+        why = "it is not JSON"
+    else:
+        return dict(log)
+    raise RecordError(f"{path} is not a log of `python -m runtime certify, gate or compare --json`: {why}")
+
+
+class _UnfitError(Exception):
+    """What a log lacks, in words."""
+
+
+def _check_log(log: Any) -> None:
+    inputs, frames = _get(log, "inputs", "", list), _get(log, "frames", "", list)
+    _require(bool(inputs), "inputs is empty")
+    comparison = isinstance(log, dict) and "decision" in log
+    if comparison:
+        _number(_get(log, "decision", "", dict), "alpha", "decision.")
+        _require(len(inputs) == 2, "a comparison has two inputs")
+    for index, entry in enumerate(inputs):
+        _check_input(entry, f"inputs[{index}].", comparison)
+    for index, entry in enumerate(frames):
+        at = f"frames[{index}]."
+        _require(_get(entry, "frame", at, int) >= 0, f"{at}frame is negative")
+        _require(0 <= _get(entry, "input", at, int) < len(inputs), f"{at}input is none of the inputs")
+        for key in ("frame_sha256", "scores_sha256"):
+            _get(_get(entry, "certificate", at, dict), key, f"{at}certificate.", str)
+
+
+def _check_input(entry: Any, at: str, comparison: bool) -> None:
+    _get(entry, "path", at, str)
+    _require(_get(entry, "subsample", at, int) >= 1, f"{at}subsample is not 1 or more")
+    _number(entry, "joint_alpha", at)
+    shared, at = _get(entry, "certificate", at, dict), f"{at}certificate."
+    _number(shared, "epsilon", at)
+    _require(_get(shared, "samples", at, int) >= 1, f"{at}samples is not 1 or more")
+    _require(_get(shared, "scope", at, str) in SCOPES, f"{at}scope is none of {', '.join(SCOPES)}")
+    _get(shared, "model_sha256", at, str)
+    _get(shared, "engine", at, dict)
+    secret = _get(shared, "noise", at, str) == "secret"
+    _require(secret or shared["noise"] == "public seed", f"{at}noise is neither 'secret' nor 'public seed'")
+    _get(shared, "secret_sha256", at, str if secret else type(None))
+    _get(shared, "public_seed", at, type(None) if secret else int)
+    conversion = _get(shared, "conversion", at, dict, type(None)) or {}
+    for key in conversion.keys() & {"matrix", "range"}:
+        _get(conversion, key, f"{at}conversion.", str, type(None))
+    _check_rule(shared, at, "compare" if comparison else "gate" if "decision" in entry else None)
+
+
+def _check_rule(shared: Any, at: str, decided: str | None) -> None:
+    """``decided``: the kind of rule that the log has a decision of."""
+    if decided is None and "stopping" not in shared:
+        return
+    rule, at = _get(_get(shared, "stopping", at, dict), "rule", f"{at}stopping.", dict), f"{at}stopping.rule."
+    kind = _get(rule, "kind", at, str)
+    _require(kind == (decided or "tolerance"), f"{at}kind is {kind!r}, and the decision that the log holds another")
+    if kind == "tolerance":
+        _number(rule, "tolerance", at)
+    else:
+        _require(_get(rule, "pool", at, str) in POOLS, f"{at}pool is none of {', '.join(POOLS)}")
+    if kind == "gate":
+        _number(rule, "at_least", at)
+
+
+def _get(tree: Any, key: str, at: str, *kinds: type) -> Any:
+    """The value of a key, or _UnfitError where it is missing or of another type; True is no number."""
+    _require(isinstance(tree, dict), f"{at.rstrip('.') or 'it'} is not an object")
+    _require(key in tree, f"{at}{key} is missing")
+    value = tree[key]
+    _require(isinstance(value, kinds) and not isinstance(value, bool), f"{at}{key} is not what a log has there")
+    return value
+
+
+def _number(tree: Any, key: str, at: str) -> None:
+    value = _get(tree, key, at, int, float)
+    _require(abs(value) <= sys.float_info.max, f"{at}{key} is not a finite number")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise _UnfitError(otherwise)
 
 
 def _finite(value: float) -> float | None:

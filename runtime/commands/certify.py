@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,9 @@ from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_j
 from ..planes import MATRICES, RANGES
 from ..pooling import pool
 from ..ranks import SCOPES
+
+MOST_SAMPLES = 10**9
+"""More of them are a slip of the keyboard: the scores of one frame alone would take over 4 GB."""
 
 _EXAMPLES = """examples:
   python -m runtime certify photo.png
@@ -109,6 +113,8 @@ def run(options: argparse.Namespace) -> int:
 
 def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
+    if options.samples is not None and options.samples > MOST_SAMPLES:
+        raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
     secret = read_secret(options.secret_file) if options.secret_file else None
     return Certifier(
         options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
@@ -151,12 +157,26 @@ def _certify(
 
 def check_outputs(*names: str | None, ndjson: bool = False) -> None:
     """Refuse outputs that cannot be written before any time is spent."""
-    files = [name for name in names if name]
-    if len(files) != len(set(files)) or ("-" in files and ndjson):
+    places = [name if name == "-" else os.path.abspath(name) for name in names if name is not None]
+    if len(places) != len(set(places)) or ("-" in places and ndjson):
         raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
-    for name in files:
-        if name != "-" and not Path(name).resolve().parent.is_dir():
-            raise ParameterError(f"{name}: its folder does not exist")
+    for name in names:
+        if name is not None and name != "-":
+            _check_output(name)
+
+
+def _check_output(name: str) -> None:
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise ParameterError(f"{name}: its folder does not exist: make it first")
+    if path.is_dir():
+        raise ParameterError(f'{name!r} is a directory: give the name of a file, or "-" for standard output')
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # a link would be replaced: /dev/stdout is one
+        raise ParameterError(
+            f'{name} is a link or not a regular file: give the name of one, or "-" for standard output'
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ParameterError(f"{name}: its folder {path.parent} is not writable: choose another one")
 
 
 def write_outputs(outputs: Mapping[str | None, str]) -> None:

@@ -54,7 +54,7 @@ def add(subparsers: Any) -> None:
         "doctor",
         help="what is installed, which device would be used, what is missing and how to get it",
         description="What is installed, which device would be used, what is missing and how to get it. "
-        "Exit status 1 where frames cannot be certified on the CPU.",
+        "Exit status 1 where frames cannot be certified on the CPU with the default model.",
         epilog="example:\n  python -m runtime doctor --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,7 +65,7 @@ def add(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     report = examine()
     print(json.dumps(report, indent=2) if options.json else _text(report))
-    return 0 if report["devices"]["cpu"]["ready"] else 1
+    return 0 if report["devices"]["cpu"]["ready"] and report["model"]["ready"] else 1
 
 
 def examine() -> dict[str, Any]:
@@ -76,7 +76,11 @@ def examine() -> dict[str, Any]:
         packages[distribution] = {
             "version": version,
             "for": purpose,
-            "install": None if version else f"pip install 'stochastic-biqa[{extra}]'",
+            "install": None
+            if version
+            else f"pip install 'stochastic-biqa[{extra}]'"
+            if extra
+            else f"pip install {distribution}",
         }
     return {
         "stochastic-biqa": __version__,
@@ -104,7 +108,7 @@ def _model() -> dict[str, Any]:
     try:
         bundle = open_bundle()
         bundle.verify()
-    except BiqaError as error:
+    except (BiqaError, OSError) as error:
         return {"ready": False, "why": str(error)}
     return {"ready": True, "name": bundle.manifest.name, "sha256": bundle.digest}
 
@@ -112,9 +116,15 @@ def _model() -> dict[str, Any]:
 def _cpu() -> dict[str, Any]:
     if find_spec("onnxruntime") is None:
         return {"ready": False, "why": "ONNX Runtime is missing: pip install 'stochastic-biqa[cpu]'"}
-    import onnxruntime
+    try:
+        import onnxruntime
 
-    return {"ready": True, "provider": "CPUExecutionProvider", "onnxruntime": onnxruntime.__version__}
+        version = str(onnxruntime.__version__)
+    except Exception as error:  # a broken installation fails in any way it likes
+        said = " ".join(str(error).split())
+        repair = "pip install --force-reinstall onnxruntime"
+        return {"ready": False, "why": f"ONNX Runtime cannot be loaded ({type(error).__name__}: {said}): {repair}"}
+    return {"ready": True, "provider": "CPUExecutionProvider", "onnxruntime": version}
 
 
 def _cuda() -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _engines() -> dict[str, Any]:
     """The engines of the default model. None is opened; ``plans.py`` says which fits when one is."""
     try:
         bundle = open_bundle()
-    except BiqaError as error:
+    except (BiqaError, OSError) as error:
         return {"found": None, "install": str(error)}
     names = list(bundle.manifest.engines)
     command = f"python -m export compile {bundle.path} --target tensorrt-rtx, or tensorrt on the GPU that will run it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,7 @@ fail: the certified upper bound is below T, so the score of every frame within e
 undecided: neither can be said with --samples samples; more of them, or a smaller epsilon, may decide.
 Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error alpha holds
 whenever they stop. Of a video the pooled score is asked for; its frames share alpha, and are read once a look.
+Of several files each has its own alpha: the error of all answers together is the sum, told in the last line.
 
 exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is undecided, 2 an error."""
 
@@ -82,7 +84,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"{path}: {gate.decision}  {described(gate.pooled)}, α={gate.alpha:g}")
     decisions = [gate.decision for gate in gates]
     counts = ", ".join(f"{decisions.count(name)} {name}" for name in EXIT if name in decisions)
-    print(f"{certifier.sampler.name} at least {options.at_least:g}: {counts}", file=sys.stderr)
+    joint = min(1.0, math.fsum(gate.alpha for gate in gates))
+    together = f"; α={joint:g} for all {len(gates)} files together" if len(gates) > 1 else ""
+    print(f"{certifier.sampler.name} at least {options.at_least:g}: {counts}{together}", file=sys.stderr)
     return next(EXIT[name] for name in ("fail", "undecided", "pass") if name in decisions)
 
 

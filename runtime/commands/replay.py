@@ -21,12 +21,23 @@ _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
   python -m runtime replay clip.json clip.mp4 --secret-file secret
 
-Every value of the log is compared but its version, speed and file names.
+Every value of the log is compared but these: version and fps at its top, and of each input its path, its
+certificate.engine (where a value differs, the engine is compared and told) and its certificate.conversion.assumed.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
 
 
-NOT_COMPARED = frozenset({"version", "fps", "path", "engine", "assumed"})
-"""Keys that may differ without a certificate being another one; another engine is named where scores differ."""
+Place = tuple[str | int, ...]
+NOT_COMPARED: tuple[tuple[str | type[int], ...], ...] = (
+    ("version",),
+    ("fps",),
+    ("inputs", int, "path"),
+    ("inputs", int, "certificate", "engine"),
+    ("inputs", int, "certificate", "conversion", "assumed"),
+)
+"""Places, from the top of the log, that may differ without a certificate being another one; ``int``: any index.
+
+Another engine is named where scores differ.
+"""
 
 _ABSENT = object()
 
@@ -56,11 +67,12 @@ def run(options: argparse.Namespace) -> int:
     else:
         again, decision = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)], None
     made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision)))
-    wrong = [differences(theirs, ours) for theirs, ours in zip(log["frames"], made["frames"], strict=True)]
+    pairs = enumerate(zip(log["frames"], made["frames"], strict=True))
+    wrong = [[_name(place[2:]) for place in differences(*pair, ("frames", index))] for index, pair in pairs]
     for ours, names in zip(made["frames"], wrong, strict=True):
         if names:
             print(f"{options.inputs[ours['input']]} frame {ours['frame']}: differs in {', '.join(names)}")
-    around = differences({**log, "frames": None}, {**made, "frames": None})
+    around = [_name(place) for place in differences({**log, "frames": None}, {**made, "frames": None})]
     if around:
         print(f"the log differs in {', '.join(around)}")
     if around or any(wrong):
@@ -70,16 +82,34 @@ def run(options: argparse.Namespace) -> int:
     return 1 if around or any(wrong) else 0
 
 
-def differences(recorded: Any, made: Any, at: str = "") -> list[str]:
-    """Where two JSON trees differ, as paths like ``metrics.biqa``; keys of ``NOT_COMPARED`` are passed over."""
+def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
+    """Where two JSON trees differ, as places from the top of the log; those of ``NOT_COMPARED`` are passed over."""
+    if not compared(at):
+        return []
     if isinstance(recorded, dict) and isinstance(made, dict):
-        keys = sorted((recorded.keys() | made.keys()) - NOT_COMPARED)
-        pairs = [(f"{at}.{key}" if at else key, recorded.get(key, _ABSENT), made.get(key, _ABSENT)) for key in keys]
+        keys = sorted(recorded.keys() | made.keys())
+        pairs: list[tuple[Any, Any, Place]] = [
+            (recorded.get(key, _ABSENT), made.get(key, _ABSENT), (*at, key)) for key in keys
+        ]
     elif isinstance(recorded, list) and isinstance(made, list) and len(recorded) == len(made):
-        pairs = [(f"{at}[{i}]", *both) for i, both in enumerate(zip(recorded, made, strict=True))]
+        pairs = [(*both, (*at, index)) for index, both in enumerate(zip(recorded, made, strict=True))]
     else:
         return [] if type(recorded) is type(made) and recorded == made else [at]
-    return [name for pair in pairs for name in differences(pair[1], pair[2], pair[0])]
+    return [place for pair in pairs for place in differences(*pair)]
+
+
+def compared(place: Place) -> bool:
+    """Whether a place is none of ``NOT_COMPARED``."""
+    return not any(
+        len(place) == len(known)
+        and all(isinstance(k, int) if w is int else k == w for k, w in zip(place, known, strict=True))
+        for known in NOT_COMPARED
+    )
+
+
+def _name(place: Place) -> str:
+    """A place as in ``inputs[0].certificate.sigma``."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".") or "all"
 
 
 def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Namespace) -> InputLog:

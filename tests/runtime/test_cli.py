@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +175,10 @@ def _damaged(name: str) -> None:
         write_clip(path, pix_fmt="yuv420p10le", tags={"color_trc": 16, "colorspace": 9})
     elif name == "empty.png":
         path.touch()
+    elif name == "link":  # as /dev/stdout is one, which the test must not name: a root that failed it would replace it
+        path.symlink_to("picture.png")
+    elif name == "fifo":
+        os.mkfifo(path)
     elif name == "text.png":
         path.write_text("hello")
     elif name == "grey.png":
@@ -208,6 +214,13 @@ def _damaged(name: str) -> None:
         (["picture.png", "--secret-file", "empty.png"], "16 random bytes"),
         (["picture.png", "--csv", "nowhere/log.csv"], "folder does not exist"),
         (["picture.png", "--csv", "log.json"], "same place"),
+        (["picture.png", "--csv", "./log.json"], "same place"),
+        (["picture.png", "--csv", "model"], "is a directory"),
+        (["picture.png", "--csv", ""], "is a directory"),
+        (["picture.png", "--csv", "link"], "a link or not a regular file"),
+        (["picture.png", "--csv", "fifo"], 'or "-" for standard output'),
+        (["picture.png", "--samples", "1" + "0" * 30], "at most"),
+        (["picture.png", "--secret-file", "/dev/urandom"], "not a regular file"),
         (["picture.png", "--model", "nowhere"], "no bundle at nowhere"),
         (["picture.png", "--model", "nan"], "NaN"),
         (["picture.png", "--model", "altered"], "altered"),
@@ -248,7 +261,7 @@ def test_plan(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["doctor", "--json"])
     made = json.loads(capsys.readouterr().out)
-    assert status == (0 if made["devices"]["cpu"]["ready"] else 1)
+    assert status == (0 if made["devices"]["cpu"]["ready"] and made["model"]["ready"] else 1)
     assert made["packages"]["numpy"]["version"] == np.__version__
     assert made["devices"]["cuda"]["ready"] is False
     assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "engines"}
@@ -282,3 +295,104 @@ def test_several_files_state_the_error_of_all_together(capsys: pytest.CaptureFix
     assert log()["joint_alpha"] == pytest.approx(0.002)
     assert [one["joint_alpha"] for one in log()["inputs"]] == [0.001, 0.001]
     assert capsys.readouterr().out.splitlines()[-1].startswith("all 2 files: ")
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (OSError(28, "No space left on device"), "error: No space left on device\n"),
+        (PermissionError(13, "Permission denied", "x"), "error: x: Permission denied\n"),
+        (MemoryError(), "error: not enough memory: "),
+        (OverflowError("too large"), "error: a number is too large (too large): "),
+        (struct.error("argument out of range"), "error: a number is too large (argument "),
+        (BrokenPipeError(32, "Broken pipe"), ""),
+    ],
+)
+def test_no_failure_looks_like_a_verdict(
+    failure: Exception, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("runtime.commands.plan.open_bundle", fail)
+    assert main(["plan"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(message)
+    assert err.count("\n") == (1 if message else 0)
+
+
+def test_a_defect_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("runtime.commands.plan.open_bundle", lambda _: {}["defect"])
+    assert main(["plan"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert "KeyError: 'defect'" in err
+    assert err.splitlines()[-1].startswith("error: KeyError, a defect")
+
+
+def test_plan_with_too_many_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--model", "model", "--samples", "1" + "0" * 30]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_output_that_takes_no_more() -> None:
+    """In a process of its own: nothing may be told again as the interpreter ends."""
+    command = [sys.executable, "-m", "runtime", "plan", "--model", "model", "--json"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_folder_that_is_not_writable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert certify("picture.png", "--json", "log.json") == 2
+    assert "not writable" in capsys.readouterr().err
+
+
+def test_a_write_that_fails_is_told_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sorted(p.name for p in folder.iterdir())
+    monkeypatch.setattr(os, "replace", full)
+    assert certify("picture.png", "--json", "log.json") == 2
+    assert (
+        capsys.readouterr().err == "error: log.json cannot be written: No space left on device: choose another place\n"
+    )
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_doctor_finds_a_damaged_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("runtime.bundle.DEFAULT_BUNDLE", Path("nowhere"))
+    assert main(["doctor"]) == 1
+    assert "no bundle at nowhere" in capsys.readouterr().out
+
+
+def test_doctor_finds_a_broken_onnxruntime(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "onnxruntime.py").write_text("raise OSError('libonnxruntime.so:\\n cannot open')")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "cannot be loaded (OSError: libonnxruntime.so: cannot open)" in out
+
+
+def test_doctor_advises_no_empty_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("runtime.commands.doctor.find_spec", lambda _: None)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "pip install scipy" in out
+    assert "[]" not in out

@@ -77,7 +77,7 @@ def test_gate_of_several_files(capsys: pytest.CaptureFixture[str]) -> None:
     low, high = score("picture.png"), score("brighter.png")
     between = str((low + high) / 2)
     assert run("gate", "brighter.png", "picture.png", "--at-least", between) == 1
-    assert capsys.readouterr().err.endswith(": 1 pass, 1 fail\n")
+    assert capsys.readouterr().err.endswith(": 1 pass, 1 fail; α=0.002 for all 2 files together\n")
     assert run("gate", "brighter.png", "picture.png", "--at-least", str(low)) == 3
     assert run("gate", "brighter.png", "picture.png", "--at-least", str(low - 3)) == 0
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import photograph
 
 from runtime import Certifier
+from runtime.errors import ParameterError
 from runtime.frames import lattice
-from runtime.keys import NoiseSource
+from runtime.keys import NoiseSource, read_secret
 
 FRAME = photograph()[:33, :47]
 PICTURE = lattice(FRAME, downscale=2)
@@ -62,3 +66,25 @@ def test_record_commits_and_keeps_the_secret() -> None:
     assert NoiseSource(secret).commitment in text
     assert secret.hex() not in text
     assert secret.decode() not in text
+
+
+@pytest.mark.parametrize("length", [16, 4096])
+def test_secret_file(length: int, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(length))
+    assert read_secret(tmp_path / "secret") == bytes(length)
+
+
+@pytest.mark.parametrize("length", [15, 4097])
+def test_secret_file_of_no_fit_length(length: int, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(length))
+    with pytest.raises(ParameterError, match="head -c 32"):
+        read_secret(tmp_path / "secret")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_devices_and_pipes_are_no_secret_file(tmp_path: Path) -> None:
+    """The one never ends and the other is read once: a FIFO that nobody writes to would wait for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    for path in (Path("/dev/urandom"), tmp_path / "fifo", tmp_path):
+        with pytest.raises(ParameterError, match="not a regular file"):
+            read_secret(path)
