@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from .errors import BundleError
+from .flavours import MODULES
 
 _T = TypeVar("_T")
 
@@ -171,11 +174,11 @@ class Manifest:
         """Parse and check a manifest. Raises BundleError naming the key that is wrong."""
         try:
             tree = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{MANIFEST} is not JSON: {error}") from None
         if not isinstance(tree, dict):
             raise BundleError(f"{MANIFEST} is not a JSON object")
-        if tree.get("schema") != SCHEMA:
+        if type(tree.get("schema")) is not int or tree["schema"] != SCHEMA:
             raise BundleError(
                 f"the bundle has schema {tree.get('schema')!r}, this runtime reads {SCHEMA}: "
                 "build it again with `python -m export build`, or install the version that made it"
@@ -244,24 +247,74 @@ def _check_values(manifest: Manifest) -> None:
     whole += [n for n in (contract.height, contract.width, contract.batch) if n is not None]
     for engine in manifest.engines.values():
         whole += [engine.profile.batch, *engine.profile.minimum, *engine.profile.optimum, *engine.profile.maximum]
+    parts = [manifest.metric] + ([manifest.denoiser] if manifest.denoiser else [])
     checks = {
         "name": isinstance(manifest.name, str) and manifest.name.isidentifier(),
         "files": MODEL in manifest.files,
+        "a file's bytes": all(_whole(entry.bytes, 0, 1 << 62) for entry in manifest.files.values()),
+        "a file's sha256": all(_sha256(entry.sha256) for entry in manifest.files.values()),
         "engines": all(name.startswith(ENGINES) and name in manifest.files for name in manifest.engines),
-        "an engine's key": all(_names(engine) for engine in manifest.engines.values()),
-        "input.sigma": isinstance(contract.sigma, (int, float)) and 0 < contract.sigma <= 10,
-        "a size or count": all(type(n) is int and n >= 1 for n in whole),
-        "input.bit_depth": contract.bit_depth <= 16,
-        "defaults": defaults.epsilon > 0 and 0 < defaults.alpha < 1,
+        "an engine's key": all(_key(engine) for engine in manifest.engines.values()),
+        "input.sigma": _number(contract.sigma) and 0 < contract.sigma <= 10,
+        "a size or count": all(_whole(n, 1, 1 << 31) for n in whole),
+        "input.bit_depth": _whole(contract.bit_depth, 1, 16),
+        "score": _score(manifest.score),
+        "metric or denoiser": all(_part(part) for part in parts),
+        "defaults": _number(defaults.epsilon, defaults.alpha) and defaults.epsilon > 0 and 0 < defaults.alpha < 1,
+        "parity": all(_parity(parity) for parity in manifest.parity.values()),
+        "made_with": isinstance(manifest.made_with, dict) and _words(*manifest.made_with.values()),
     }
     if wrong := [name for name, right in checks.items() if not right]:
         raise BundleError(f"{MANIFEST}: {', '.join(wrong)} out of range or missing")
 
 
-def _names(engine: Engine) -> bool:
-    """Are all words of the key there?"""
-    words = (engine.model_sha256, engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware)
-    return all(isinstance(word, str) and word for word in words)
+def _whole(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _number(*values: Any) -> bool:
+    """Are they finite numbers, and no booleans?"""
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values)
+
+
+def _words(*values: Any) -> bool:
+    return all(isinstance(value, str) and value for value in values)
+
+
+def _sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _score(score: ScoreContract) -> bool:
+    ends = [end for end in (score.minimum, score.maximum) if end is not None]
+    return _number(*ends) and (len(ends) < 2 or ends[0] < ends[1]) and type(score.higher_is_better) is bool
+
+
+def _part(part: Part) -> bool:
+    known = all(isinstance(word, str) for word in (part.name, part.version, part.licence, part.spec))
+    return known and (part.weights_sha256 is None or _sha256(part.weights_sha256))
+
+
+def _parity(parity: Parity) -> bool:
+    differences = (parity.score_difference, parity.interval_difference)
+    right = _words(parity.reference) and _whole(parity.pictures, 0, 1 << 31)
+    return right and _number(*differences) and min(differences) >= 0
+
+
+def _key(engine: Engine) -> bool:
+    """Are all words of the key there, and known where they are from a list?"""
+    from .plans import HARDWARE
+
+    built_on = [word for word in (engine.gpu, engine.driver, engine.cuda) if word is not None]
+    return (
+        _sha256(engine.model_sha256)
+        and _words(engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware, *built_on)
+        and engine.precision in GRAPHS
+        and engine.flavour in MODULES
+        and engine.hardware in HARDWARE
+        and re.fullmatch("sm[0-9]+", engine.sm) is not None
+        and type(engine.version_compatible) is bool
+    )
 
 
 @dataclass(frozen=True)
@@ -305,7 +358,7 @@ def _read(bundle: Path, name: str, limit: int) -> bytes:
             return member.read(limit + 1)
     except (KeyError, FileNotFoundError):
         raise BundleError(f"{bundle} has no {name}: it is not a bundle, or only a part of one") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # a damaged zip raises what its decompressor does: zlib.error, EOFError, LZMAError …
         raise BundleError(f"{bundle}: {name} cannot be read: {error}") from None
 
 

@@ -26,7 +26,8 @@ from .stopping import Stopping, stopped_radius_shift
 class Provenance:
     """What a certificate was made of, so that it can be made again.
 
-    ``model``: bundle name; ``model_sha256``: its identity; ``frame_sha256``: of the RGB code values;
+    ``model``: bundle name; ``model_sha256``: its identity, of the graph's bytes; for a plain function only of its name,
+    which does not identify its code (``engine`` then says so); ``frame_sha256``: of the RGB code values;
     ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input.
@@ -106,7 +107,8 @@ class Certificate:
         return hashlib.sha256(self.scores.astype("<f4").tobytes()).hexdigest()
 
     @property
-    def _looks(self) -> tuple[int, ...]:
+    def looks(self) -> tuple[int, ...]:
+        """The sample counts at which sampling could stop; empty where their number was fixed."""
         return self.stopping.schedule.looks if self.stopping else ()
 
     def curve(self, epsilons: Sequence[float]) -> list[tuple[float, float, float]]:
@@ -182,7 +184,7 @@ class Certificate:
             "public_seed": provenance.public_seed,
             "engine": dict(provenance.engine),
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
-            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self._looks),
+            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self.looks),
         }
         if self.stopping:
             record["stopping"] = self.stopping.to_dict()
@@ -210,19 +212,49 @@ def claim(epsilon: float, alpha: float, scope: Scope, samples: int, looks: Seque
 
     ``looks``: the sample counts at which sampling could stop, empty where their number was fixed.
     """
-    frames = f"within L2 distance {epsilon!r} (RGB in [0,1]) of the frame as received, of the same size and bit depth"
-    failure = f"Except with probability at most {alpha!r} over the noise"
-    if looks:
-        failure += ", for whatever reason sampling stopped at the look where it did"
+    scores = scores_within(epsilon, scope, samples, looks)
+    what = f"{except_with(alpha, stopped=bool(looks))}, [lower, upper] contains {scores}"
     if scope == "smoothed":
-        return (
-            f"{failure}, [lower, upper] contains the smoothed score (the median over the noise) of every frame "
-            f"{frames}; hence that of the untampered original if the tampering was within that distance."
-        )
-    count = f"{samples} samples"
-    if len(looks) > 1:
+        return f"{what}; hence that of the untampered original if the tampering was within that distance."
+    return f"{what}."
+
+
+def except_with(alpha: float, *, stopped: bool) -> str:
+    """How every claim begins: with its error, and that it covers every look."""
+    failure = f"Except with probability at most {alpha!r} over the noise"
+    return f"{failure}, for whatever reason sampling stopped at the look where it did" if stopped else failure
+
+
+def scores_within(
+    epsilon: float,
+    scope: Scope,
+    samples: int,
+    looks: Sequence[int] | None = (),
+    *,
+    pool: str | None = None,
+    which: str = "",
+) -> str:
+    """The scores a claim is about and all its conditions: "the smoothed score (…) of every frame within …".
+
+    ``looks``: as for :func:`claim`; None where those of a clip's frames differ. ``pool``: of the frames of a clip, None
+    for one frame. ``which``: "first " or "second " where two are compared.
+    """
+    distance = f"within L2 distance {epsilon!r} (RGB in [0,1]) of"
+    if pool is None:
+        score, frames = "", f"frame {distance} the {which}frame as received, of the same size and bit depth"
+    else:
+        score = f"{pool} "
+        received = f"the {which}clip's frame as received, of the same size and bit depth"
+        frames = f"clip with each of its frames {distance} {received}"
+    if scope == "smoothed":
+        return f"the {score}smoothed score (the median over the noise) of every {frames}"
+    if looks is None:
+        count = "as many samples as any of the looks in the record of each frame has"
+    elif len(looks) > 1:
         count = f"as many samples as any of the looks has ({', '.join(map(str, looks))})"
+    else:
+        count = f"{samples} samples"
     return (
-        f"{failure}, [lower, upper] contains the score that this model reports next, from {count}, for any "
-        f"one frame {frames}, chosen without knowledge of the secret and of earlier results."
+        f"the {score}score that this model reports next, from {count}, for any one {frames}, "
+        "chosen without knowledge of the secret and of earlier results"
     )

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
 from types import TracebackType
 from typing import Any, TypeGuard, cast
 
@@ -40,15 +42,16 @@ class Certifier:
     """Certifies frames with one model, radius, error and sample count.
 
     ``model``: a bundle (directory or .zip), None for the default model. ``sampler``: a
-    :class:`~runtime.samplers.Sampler`, or any function of a noisy image with ``sigma`` (and ``downscale``),
-    instead of a model. ``device``: "cpu"; another one is never replaced by it silently. ``epsilon``: L2
-    radius on the source RGB frame. ``alpha``: total error of one certificate. ``samples``: noisy copies a
-    frame. ``scope``: "smoothed" or "reported". ``secret``: at least 16 bytes, kept by the caller to replay;
-    default one drawn once a process. ``public_seed``: a seed anyone may know, for tests. ``threads``: CPU
-    threads of the engine, default all. ``progress``: called with the number of samples just drawn. None
-    stands for the bundle's default.
+    :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or any function of a noisy image with
+    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device`` or ``threads``. ``device``: "cpu";
+    another one is never replaced by it silently. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total
+    error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at
+    least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may
+    know, for tests. ``threads``: CPU threads of the engine, default all. ``progress``: called with the number of
+    samples just drawn. None stands for the bundle's default.
 
-    Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
+    Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
+    open another one. Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
     """
 
     def __init__(
@@ -72,9 +75,13 @@ class Certifier:
             raise DeviceError(f"device is one of {', '.join(DEVICES)}, not {device!r}")
         if scope not in SCOPES:
             raise ParameterError(f"scope is 'smoothed' or 'reported', not {scope!r}")
-        if threads is not None and threads < 1:
-            raise ParameterError(f"threads is 1 or more, not {threads}")
-        self._noise = noise_source(secret, public_seed)
+        if threads is not None and not _is_count(threads):
+            raise ParameterError(f"threads is 1 or more, not {threads!r}")
+        if public_seed is not None and (
+            isinstance(public_seed, bool) or not isinstance(public_seed, (int, np.integer))
+        ):
+            raise ParameterError(f"public_seed is a whole number, not {public_seed!r}")
+        noise = noise_source(secret, public_seed)
         if sampler is None:
             if sigma is not None or downscale is not None:
                 raise ParameterError("sigma and downscale belong to the bundle: give them only with a sampler")
@@ -85,23 +92,52 @@ class Certifier:
             samples = defaults.samples if samples is None else samples
         elif model is not None:
             raise ParameterError("give a model or a sampler, not both")
-        self.epsilon = check_epsilon(0.1 if epsilon is None else epsilon)
-        self.alpha = 1e-3 if alpha is None else float(alpha)
-        self.samples = 501 if samples is None else samples
-        self.scope: Scope = scope
-        check_parameters(self.samples, 0.0, self.alpha)
+        elif device != "cpu" or threads is not None:
+            raise ParameterError("device and threads belong to a model: a sampler runs where its owner put it")
+        samples = 501 if samples is None else samples
+        alpha = 1e-3 if alpha is None else _number("alpha", alpha)
+        self._terms = Terms(check_epsilon(0.1 if epsilon is None else epsilon), alpha, scope)
+        check_parameters(samples, 0.0, alpha)
+        self._owned = sampler is None
         if sampler is None:
             from .samplers.onnx import OnnxSampler
 
-            self._sampler: Sampler = OnnxSampler(bundle, device=device, threads=threads)
+            self._sampler: Sampler = OnnxSampler(
+                bundle, device=device, threads=None if threads is None else int(threads)
+            )
         else:
             self._sampler = _as_sampler(sampler, sigma, downscale)
-        self._source = Source(self._sampler, self._noise, self.samples, progress)
+        self._source = Source(self._sampler, noise, int(samples), progress)
 
     @property
     def sampler(self) -> Sampler:
         """The sampler in use."""
         return self._sampler
+
+    @property
+    def epsilon(self) -> float:
+        """L2 radius on the source RGB frame."""
+        return self._terms.epsilon
+
+    @property
+    def alpha(self) -> float:
+        """Total error of one answer."""
+        return self._terms.alpha
+
+    @property
+    def samples(self) -> int:
+        """Noisy copies a frame, n of the noise key."""
+        return self._source.samples
+
+    @property
+    def scope(self) -> Scope:
+        """ "smoothed" or "reported"."""
+        return self._terms.scope
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the scores: the model's, True for a sampler that does not say."""
+        return bool(getattr(self._sampler, "higher_is_better", True))
 
     def plan(self, epsilon: float | None = None, alpha: float | None = None) -> Plan:
         """What (ε, α), by default the certifier's own, takes with its σ and sample count."""
@@ -137,22 +173,27 @@ class Certifier:
         return self._certify((planes, conversion), None, self.alpha, tolerance)
 
     def stream(
-        self, frames: Iterable[Picture], *, jointly: int | None = None, tolerance: float | None = None
+        self,
+        frames: Iterable[Picture],
+        *,
+        jointly: int | None = None,
+        bit_depth: int | None = None,
+        tolerance: float | None = None,
     ) -> Iterator[Certificate]:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
         with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
-        beyond M raises ParameterError. None: each certificate stands alone at α. ``tolerance``: as for
-        ``certify``, each frame for itself.
+        beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
+        ``tolerance``: as for ``certify``, each frame for itself.
         """
-        if jointly is not None and jointly < 1:
-            raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly}")
+        if jointly is not None and not _is_count(jointly):
+            raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly!r}")
         alpha = self.alpha / (jointly or 1)
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            yield self._certify(frame, None, alpha, tolerance)
+            yield self._certify(frame, bit_depth, alpha, tolerance)
 
     def gate(
         self,
@@ -170,26 +211,34 @@ class Certifier:
 
         ``frames``: a frame, or the frames of a clip: a list, or anything with a length that gives the same frames
         each time it is iterated over, which is once a look. Of a clip the ``pool`` of the frame scores is asked for,
-        mean, min, max or harmonic_mean, every frame at α/M. Raises ParameterError, and what ``certify`` raises.
+        mean, min, max or harmonic_mean, every frame at α/M. Raises ParameterError, also for a model whose lower scores
+        are the better ones, and what ``certify`` raises.
         """
+        at_least = _number("at_least", at_least)
         if not math.isfinite(at_least):
             raise ParameterError(f"at_least is a finite score, not {at_least!r}")
+        if not self.higher_is_better:
+            raise ParameterError(
+                f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad pictures: export "
+                "the metric negated, higher is better, and negate the threshold"
+            )
         clip = self._clip(frames, self.alpha, pool, bit_depth)
         decision: Verdict | None = None
         while decision is None and clip.advance():
             lower, upper = clip.bounds(pool)
             decision = "pass" if lower >= at_least else "fail" if upper < at_least else None
-        rule = {"kind": "gate", "at_least": float(at_least), "pool": pool}
-        return Gate(decision or "undecided", float(at_least), self.alpha, self._pooled(clip, pool, rule))
+        rule = {"kind": "gate", "at_least": at_least, "pool": pool}
+        return Gate(decision or "undecided", at_least, self.alpha, self._pooled(clip, pool, rule))
 
     def compare(
         self, a: Picture | Frames, b: Picture | Frames, *, pool: str = "mean", bit_depth: int | None = None
     ) -> Comparison:
-        """Which one certainly scores higher? Draws no more samples than it takes to say.
+        """Which one certainly *scores higher*? Draws no more samples than it takes to say.
 
         "a" where the certified lower bound of a is above the upper bound of b: a scores higher than b whatever was
         done within ε to each of them; "b" the other way round; else "undecided". Each gets α/2: with probability
-        ≥ 1−α the answer is right. ``a``, ``b``, ``pool``: as for :meth:`gate`.
+        ≥ 1−α the answer is right. Where ``higher_is_better`` is False, the one that scores higher is the worse
+        picture; the record says which way it is. ``a``, ``b``, ``pool``: as for :meth:`gate`.
         """
         first, second = (self._clip(frames, self.alpha / 2, pool, bit_depth) for frames in (a, b))
         decision: Better | None = None
@@ -198,10 +247,7 @@ class Certifier:
             decision = "a" if lower_a > upper_b else "b" if lower_b > upper_a else None
         rule = {"kind": "compare", "pool": pool}
         both = self._pooled(first, pool, rule), self._pooled(second, pool, rule)
-        return Comparison(decision or "undecided", self.alpha, *both)
-
-    def _terms(self, alpha: float) -> Terms:
-        return Terms(self.epsilon, alpha, self.samples, self.scope)
+        return Comparison(decision or "undecided", self.alpha, *both, higher_is_better=self.higher_is_better)
 
     def _clip(self, frames: Picture | Frames, alpha: float, pool: str, bit_depth: int | None) -> Clip:
         if pool not in POOLS:
@@ -212,28 +258,30 @@ class Certifier:
                 "frames are read once a look: give an H×W×3 NumPy array, or a list of frames, "
                 f"not {type(frames).__name__}"
             )
-        return Clip(clip, self._terms(alpha), self._source, bit_depth)
+        return Clip(clip, replace(self._terms, alpha=alpha), self._source, bit_depth)
 
     def _pooled(self, clip: Clip, pool: str, rule: Mapping[str, Any]) -> Pooled:
         return pooled(pool, clip.certificates(rule))
 
     def _certify(self, picture: Picture, bit_depth: int | None, alpha: float, tolerance: float | None) -> Certificate:
         drawing = Drawing(picture, bit_depth, self._source)
+        terms = replace(self._terms, alpha=alpha)
         shift = self.epsilon / self._sampler.downscale / self._sampler.sigma
         if tolerance is None:
             drawing.advance(self.samples)
             ranks = scope_ranks(self.samples, shift, alpha, self.scope, drawing.distance)
-            return drawing.certificate(self._terms(alpha), ranks)
-        if not 0 <= tolerance < math.inf:
+            return drawing.certificate(terms, ranks)
+        if not 0 <= _number("tolerance", tolerance) < math.inf:
             raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
         looks = schedule(self.samples, shift, alpha, self.scope, drawing.distance)
         look = _first_narrow(drawing, looks, tolerance)
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
-        return drawing.certificate(self._terms(alpha), looks.ranks(look), stopping)
+        return drawing.certificate(terms, looks.ranks(look), stopping)
 
     def close(self) -> None:
-        """Release the engine."""
-        self._sampler.close()
+        """Release the engine; a sampler that was given stays open."""
+        if self._owned:
+            self._sampler.close()
 
     def __enter__(self) -> Certifier:
         return self
@@ -262,13 +310,34 @@ def _is_picture(frames: Picture | Frames) -> TypeGuard[Picture]:
     )
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
+
+
+def _number(name: str, value: object) -> float:
+    """A real number as a float, or ParameterError."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ParameterError(f"{name} is a number, not {value!r}")
+    return float(value)
+
+
 def _as_sampler(sampler: Sampler | ScoreFunction, sigma: float | None, downscale: int | None) -> Sampler:
     if isinstance(sampler, Sampler):
         if sigma is not None or downscale is not None:
             raise ParameterError("a sampler has its own sigma and downscale: give them only with a plain function")
+        _check_domain(sampler.sigma, sampler.downscale)
         return sampler
     if not callable(sampler):
         raise ParameterError(f"sampler is a Sampler or a function of a noisy image, not {type(sampler).__name__}")
-    if sigma is None or not sigma > 0:
+    if sigma is None:
         raise ParameterError("a function needs sigma, the noise level for images in [0, 1], e.g. sigma=0.12")
-    return CallableSampler(sampler, float(sigma), downscale=downscale or 1)
+    downscale = 1 if downscale is None else downscale
+    _check_domain(sigma, downscale)
+    return CallableSampler(sampler, float(sigma), downscale=int(downscale))
+
+
+def _check_domain(sigma: float, downscale: int) -> None:
+    if not 0 < _number("sigma", sigma) < math.inf:
+        raise ParameterError(f"sigma is the noise level for images in [0, 1], e.g. 0.12, not {sigma!r}")
+    if not _is_count(downscale):
+        raise ParameterError(f"downscale is a whole number, 1 or more, not {downscale!r}")

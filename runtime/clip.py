@@ -36,7 +36,7 @@ class Clip:
         self._look = -1
         if len(frames) < 1:
             raise ParameterError("there is no frame to certify")
-        self._terms = Terms(terms.epsilon, terms.alpha / len(frames), terms.samples, terms.scope)
+        self._terms = Terms(terms.epsilon, terms.alpha / len(frames), terms.scope)
         self._shift = terms.epsilon / source.sampler.downscale / source.sampler.sigma
 
     def advance(self) -> bool:
@@ -83,7 +83,7 @@ class Clip:
 
     def _schedule(self, drawing: Drawing) -> Schedule:
         terms = self._terms
-        return schedule(terms.samples, self._shift, terms.alpha, terms.scope, drawing.distance)
+        return schedule(self._source.samples, self._shift, terms.alpha, terms.scope, drawing.distance)
 
     def _index(self, drawing: Drawing) -> int:
         return min(self._look, len(self._schedule(drawing).looks) - 1)
@@ -92,4 +92,4 @@ class Clip:
         return self._schedule(drawing).ranks(self._index(drawing))
 
     def _at_end(self, drawing: Drawing) -> bool:
-        return len(drawing.scores) == self._terms.samples
+        return len(drawing.scores) == self._source.samples

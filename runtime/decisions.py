@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .certificate import Certificate
+from .certificate import Certificate, except_with, scores_within
 from .pooling import pool as pool_scores
 from .pooling import pool_intervals
 
@@ -33,6 +33,14 @@ class Pooled:
     def drawn(self) -> int:
         """Samples drawn, of all frames."""
         return sum(certificate.drawn for certificate in self.certificates)
+
+    @property
+    def reason(self) -> str | None:
+        """Why a bound of it is not certified; None if both are."""
+        if math.isfinite(self.lower) and math.isfinite(self.upper):
+            return None
+        found = next((c.reason for c in self.certificates if c.reason), None)
+        return found or f"a lower bound is not above -1, where the pool {self.pool} has no bounds"
 
     @property
     def samples(self) -> int:
@@ -65,13 +73,18 @@ class Gate:
         return self.decision == "pass"
 
     @property
+    def reason(self) -> str | None:
+        """Why it is undecided where a bound is missing; None if decided, or if the interval holds ``at_least``."""
+        return self.pooled.reason if self.decision == "undecided" else None
+
+    @property
     def claim(self) -> str:
         """What the decision says, in words."""
         what = _what(self.pooled)
         if self.decision == "undecided":
             return f"Neither that {what} is at least {self.at_least!r} nor that it is less could be certified."
         verb = "is at least" if self.decision == "pass" else "is less than"
-        return f"Except with probability at most {self.alpha!r} over the noise, {what} {verb} {self.at_least!r}."
+        return f"{except_with(self.alpha, stopped=True)}, {what}, {verb} {self.at_least!r}."
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -82,31 +95,41 @@ class Gate:
             "alpha": self.alpha,
             **self.pooled.to_dict(),
             "claim": self.claim,
+            **({"reason": self.reason} if self.reason else {}),
         }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``decision``: "a", "b" or "undecided", wrong with probability at most ``alpha``, half of it for each."""
+    """``decision``: which *scores higher*, "a", "b" or "undecided", wrong with probability at most ``alpha``.
+
+    Half of ``alpha`` for each. ``higher_is_better``: of the model; where False, the higher score is the worse picture.
+    """
 
     decision: Better
     alpha: float
     a: Pooled
     b: Pooled
+    higher_is_better: bool = True
 
     def __bool__(self) -> bool:
         return self.decision != "undecided"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is undecided where a bound is missing; None if decided, or if the intervals overlap."""
+        return self.a.reason or self.b.reason if self.decision == "undecided" else None
 
     @property
     def claim(self) -> str:
         """What the decision says, in words."""
         if self.decision == "undecided":
             return "Neither of the two could be certified to score higher than the other."
-        better, worse = ("first", "second") if self.decision == "a" else ("second", "first")
-        return (
-            f"Except with probability at most {self.alpha!r} over the noise, {_what(self.a)} is higher for the "
-            f"{better} than for the {worse}, whatever was done within that distance to either."
-        )
+        first, second = _what(self.a, "first "), _what(self.b, "second ")
+        higher, lower = (first, second) if self.decision == "a" else (second, first)
+        failure = except_with(self.alpha, stopped=True)
+        worse = "" if self.higher_is_better else " A lower score of this model is the better one."
+        return f"{failure}, {higher}, is higher than {lower}.{worse}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -114,9 +137,11 @@ class Comparison:
             "kind": "compare",
             "decision": self.decision,
             "alpha": self.alpha,
+            "higher_is_better": self.higher_is_better,
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
             "claim": self.claim,
+            **({"reason": self.reason} if self.reason else {}),
         }
 
 
@@ -127,17 +152,17 @@ def pooled(pool: str, certificates: Sequence[Certificate]) -> Pooled:
     return Pooled(pool, score, lower[pool], upper[pool], tuple(certificates))
 
 
-def _what(of: Pooled) -> str:
+def _what(of: Pooled, which: str = "") -> str:
     """ "the smoothed score of every frame within …", or the pooled one of every clip."""
     first = of.certificates[0]
-    if first.scope == "smoothed":
-        score, any_one = "smoothed score (the median over the noise)", "every"
-    else:
-        score, any_one = "score that this model reports next at any of its looks", "any one"
-    distance = f"within L2 distance {first.epsilon!r} (RGB in [0,1]) of"
-    if len(of.certificates) == 1:
-        return f"the {score} of {any_one} frame {distance} the frame as received"
-    return f"the {of.pool} {score} of {any_one} clip with each of its frames {distance} the frame as received"
+    pool = None if len(of.certificates) == 1 else of.pool
+    return scores_within(first.epsilon, first.scope, first.samples, _looks(of), pool=pool, which=which)
+
+
+def _looks(of: Pooled) -> tuple[int, ...] | None:
+    """The looks that all frames have in common; None where they differ, as they may with the frame size."""
+    found = {c.looks for c in of.certificates}
+    return found.pop() if len(found) == 1 else None
 
 
 def _finite(value: float) -> float | None:

@@ -30,17 +30,16 @@ Ranks = tuple[int | None, int | None]
 
 @dataclass(frozen=True)
 class Terms:
-    """What a certificate is asked to claim: its ε, its own α, n at most, and its scope."""
+    """What a certificate is asked to claim: its ε, its own α, and its scope."""
 
     epsilon: float
     alpha: float
-    samples: int
     scope: Scope
 
 
 @dataclass(frozen=True)
 class Source:
-    """What draws: the sampler, the noise, n of the key, and who is told of progress."""
+    """What draws: the sampler, the noise, n of the key and at most, and who is told of progress."""
 
     sampler: Sampler
     noise: NoiseSource
@@ -131,7 +130,7 @@ class Drawing:
             upper=upper,
             epsilon=terms.epsilon,
             alpha=terms.alpha,
-            samples=terms.samples,
+            samples=self._source.samples,
             scope=terms.scope,
             sigma=sampler.sigma,
             downscale=sampler.downscale,

@@ -37,7 +37,7 @@ def pool(values: Sequence[float]) -> dict[str, float]:
     if not values:
         raise ParameterError("there is no frame to pool")
     array = np.asarray(values, np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         return {name: function(array) for name, function in POOLS.items()}
 
 

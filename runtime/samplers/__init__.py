@@ -19,7 +19,8 @@ class Sampler(Protocol):
     """``sigma``: noise level on the engine's domain. ``downscale``: k of the k×k box before it.
 
     ``name`` and ``digest``: what is certified, and its identity (hex), for the record and the noise key.
-    ``engine``: device, provider, precision, version and batch that really run.
+    ``engine``: device, provider, precision, version and batch that really run. ``higher_is_better`` may be there as
+    well, the direction of the score: True where it is not.
     """
 
     sigma: float

@@ -21,18 +21,35 @@ class CallableSampler:
 
     Its input is the noisy picture, values in [0, 1] plus noise, *not* clamped: clamp inside if it needs it.
     It must treat each picture on its own. ``batch`` pictures are handed over at a time; the last batch is
-    padded to the same shape and its padding ignored.
+    padded to the same shape and its padding ignored. ``higher_is_better``: the direction of its scores.
+
+    ``digest`` is the hash of the function's *name*: it does not identify the code, and a changed function of the same
+    name has the same digest. The record's ``engine`` says so.
     """
 
-    def __init__(self, function: ScoreFunction, sigma: float, *, downscale: int = 1, batch: int = 8) -> None:
+    def __init__(
+        self,
+        function: ScoreFunction,
+        sigma: float,
+        *,
+        downscale: int = 1,
+        batch: int = 8,
+        higher_is_better: bool = True,
+    ) -> None:
         self.function = function
         self.sigma = sigma
         self.downscale = downscale
         self.batch = batch
+        self.higher_is_better = higher_is_better
         self.name = getattr(function, "__name__", type(function).__name__)
         # A function has no bytes to hash; its name keeps two of them from sharing noise by accident.
         self.digest = hashlib.sha256(f"{getattr(function, '__module__', '')}.{self.name}".encode()).hexdigest()
-        self.engine: Mapping[str, Any] = {"device": "caller", "provider": "python", "batch": batch}
+        self.engine: Mapping[str, Any] = {
+            "device": "caller",
+            "provider": "python",
+            "batch": batch,
+            "model_sha256_of": "the function's name, not its code",
+        }
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)

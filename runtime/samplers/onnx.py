@@ -7,6 +7,7 @@ remainder is padded with the noise of the next samples, whose scores are ignored
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,10 @@ BATCH = 4
 
 
 class OnnxSampler:
-    """A session on ``model.onnx`` of a bundle. ``threads``: CPU threads of the engine, None for all cores."""
+    """A session on ``model.onnx`` of a bundle. ``threads``: CPU threads of the engine, None for all cores.
+
+    It may be called from several threads: they take turns, as there is one input buffer and one engine.
+    """
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
         if device != "cpu":
@@ -37,48 +41,54 @@ class OnnxSampler:
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.read(MODEL), options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(bundle.read(MODEL), options, providers=["CPUExecutionProvider"])
         except BundleError:
             raise
         except Exception as error:  # ONNX Runtime has no common base for its errors
             raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {MODEL}: {_first_line(error)}") from None
-        inputs = sorted(i.name for i in self._session.get_inputs())
+        inputs = sorted(i.name for i in session.get_inputs())
         if inputs != ["lattice", "unit"]:
             raise BundleError(f"{bundle.path}: {MODEL} takes {inputs}, not lattice and unit: build the bundle again")
+        self._session: Any = session  # None once closed
+        self._lock = threading.Lock()
         self.sigma = contract.sigma
         self.downscale = contract.downscale
         self.name = bundle.manifest.name
         self.digest = bundle.digest
+        self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
         self._noisy = np.empty((0, 3, 0, 0), np.float32)
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
-            "provider": self._session.get_providers()[0],
+            "provider": session.get_providers()[0],
             "precision": "fp32",
             "version": f"onnxruntime {onnxruntime.__version__}",
             "batch": self._batch,
         }
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
-        clean = self._prepare(lattice)
         table = table_for(self.sigma, lattice)
         scores = np.empty(count, np.float32)
-        for done in range(0, count, self._batch):
-            draw(table, key, start + done, self._noisy)
-            self._noisy += clean
-            scores[done : done + self._batch] = self._run(lattice)[: count - done]
+        with self._lock:
+            clean = self._prepare(lattice)
+            for done in range(0, count, self._batch):
+                draw(table, key, start + done, self._noisy)
+                self._noisy += clean
+                scores[done : done + self._batch] = self._run(lattice)[: count - done]
         return scores
 
     def clean_score(self, lattice: Lattice) -> float:
         """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
-        self._noisy[:] = self._prepare(lattice)
-        return float(self._run(lattice)[0])
+        with self._lock:
+            clean = self._prepare(lattice)
+            self._noisy[:] = clean
+            return float(self._run(lattice)[0])
 
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
         """The lattice in float32, with an engine input of its size allocated."""
+        if self._session is None:
+            raise ModelError(f"{self.name} was closed: open another Certifier")
         self._check_size(lattice)
         shape = (self._batch, *lattice.values.shape)
         if self._noisy.shape != shape:
@@ -114,9 +124,10 @@ class OnnxSampler:
             )
 
     def close(self) -> None:
-        """Drop the session and the buffer."""
-        del self._session
-        self._noisy = np.empty((0, 3, 0, 0), np.float32)
+        """Drop the session and the buffer, after the call that is running; again: nothing."""
+        with self._lock:
+            self._session = None
+            self._noisy = np.empty((0, 3, 0, 0), np.float32)
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,13 @@ def test_golden_bytes_of_an_engine(tmp_path: Path) -> None:
     [
         (("flavour",), None, "an engine's key"),
         (("model_sha256",), "", "an engine's key"),
+        (("model_sha256",), "abc", "an engine's key"),
+        (("precision",), "fp8", "an engine's key"),
+        (("flavour",), "openvino", "an engine's key"),
+        (("hardware",), "any", "an engine's key"),
+        (("sm",), "8.9", "an engine's key"),
+        (("gpu",), 1, "an engine's key"),
+        (("version_compatible",), "no", "an engine's key"),
         (("speed",), 1, "unknown keys"),
         (("profile",), None, "profile is missing"),
         (("profile", "batch"), 0, "size or count"),
@@ -240,6 +248,34 @@ def test_names_stay_inside(name: str) -> None:
         (("metric",), None, "metric is missing"),
         (("defaults",), {"epsilon": 1}, "defaults"),
         (("defaults", "alpha"), 2, "defaults"),
+        (("defaults", "alpha"), "0.001", "defaults"),
+        (("defaults", "epsilon"), True, "defaults"),
+        (("defaults", "epsilon"), math.inf, "defaults"),
+        (("defaults", "samples"), "501", "size or count"),
+        (("schema",), True, "schema True"),
+        (("input", "bit_depth"), "8", "bit_depth"),
+        (("input", "bit_depth"), 17, "bit_depth"),
+        (("input", "batch"), 1 << 40, "size or count"),
+        (("input", "sigma"), math.nan, "sigma"),
+        (("files", "model.onnx", "bytes"), -2, "bytes"),
+        (("files", "model.onnx", "bytes"), True, "bytes"),
+        (("files", "model.onnx", "bytes"), "9", "bytes"),
+        (("files", "model.onnx", "bytes"), 10**400, "bytes"),
+        (("files", "model.onnx", "sha256"), "0" * 63, "sha256"),
+        (("files", "model.onnx", "sha256"), "g" * 64, "sha256"),
+        (("files", "model.onnx", "sha256"), None, "sha256"),
+        (("score", "minimum"), "0", "score"),
+        (("score", "minimum"), 100, "score"),
+        (("score", "maximum"), math.inf, "score"),
+        (("score", "maximum"), 10**400, "score"),
+        (("score", "higher_is_better"), 1, "score"),
+        (("metric", "version"), 1, "metric"),
+        (("metric", "weights_sha256"), "abc", "metric"),
+        (("parity", "model.onnx", "pictures"), "3", "parity"),
+        (("parity", "model.onnx", "score_difference"), -1, "parity"),
+        (("parity", "model.onnx", "interval_difference"), math.nan, "parity"),
+        (("made_with",), ["torch"], "made_with"),
+        (("made_with", "torch"), 2, "made_with"),
     ],
 )
 def test_bad_manifest(path: tuple[str, ...], value: object, message: str) -> None:
@@ -252,7 +288,7 @@ def test_bad_manifest(path: tuple[str, ...], value: object, message: str) -> Non
         Manifest.from_json(json.dumps(tree))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 200_000])
 def test_not_a_manifest(text: str) -> None:
     with pytest.raises(BundleError):
         Manifest.from_json(text)
@@ -282,6 +318,23 @@ def test_zip_bomb_is_not_inflated(tmp_path: Path) -> None:
         archive.writestr("model.onnx", bytes(50_000_000))
     with pytest.raises(BundleError, match="altered"):
         open_bundle(path).read("model.onnx")
+
+
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
+    """Each byte of the compressed model and of the directory flipped in turn: BundleError or the same bytes."""
+    whole = make(tmp_path / "whole.zip").path.read_bytes()
+    path = tmp_path / "damaged.zip"
+    refused = 0
+    for place in range(whole.index(b"model.onnx"), len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            assert open_bundle(path).read("model.onnx") == MODEL
+        except BundleError:
+            refused += 1
+    assert refused > 100
+    path.write_bytes(whole[:-40])
+    with pytest.raises(BundleError, match="cannot be read"):
+        open_bundle(path)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

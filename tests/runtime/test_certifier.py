@@ -238,11 +238,56 @@ def test_bit_depth_must_fit() -> None:
         ({"device": "tpu"}, DeviceError, "tpu"),
         ({"threads": 0}, ParameterError, "threads"),
         ({"model": "somewhere"}, ParameterError, "not both"),
+        ({"device": "cuda"}, ParameterError, "belong to a model"),
+        ({"threads": 2}, ParameterError, "belong to a model"),
+        ({"threads": "two"}, ParameterError, "threads"),
+        ({"downscale": 0}, ParameterError, "downscale"),
+        ({"downscale": 1.5}, ParameterError, "downscale"),
+        ({"downscale": True}, ParameterError, "downscale"),
+        ({"sigma": 0}, ParameterError, "sigma"),
+        ({"sigma": math.inf}, ParameterError, "sigma"),
+        ({"sigma": "x"}, ParameterError, "sigma"),
+        ({"sampler": CallableSampler(mean, math.nan), "sigma": None}, ParameterError, "sigma"),
+        ({"alpha": "x"}, ParameterError, "alpha"),
+        ({"secret": None, "public_seed": "x"}, ParameterError, "public_seed"),
+        ({"secret": None, "public_seed": 1.5}, ParameterError, "public_seed"),
     ],
 )
 def test_bad_options(options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make(**options)
+
+
+def test_terms_are_read_only_and_json() -> None:
+    certifier = make(samples=np.int64(100), alpha=np.float32(0.01), downscale=np.int64(2))
+    for name in ("epsilon", "alpha", "samples", "scope"):
+        with pytest.raises(AttributeError):
+            setattr(certifier, name, 1)
+    assert type(certifier.samples) is int
+    json.dumps(certifier.certify(FRAME).to_dict(), allow_nan=False)
+
+
+def test_stream_of_ten_bits() -> None:
+    frame = FRAME.astype(np.uint16) * 4
+    (streamed,) = make().stream([frame], bit_depth=10)
+    assert streamed.to_dict() == make().certify(frame, bit_depth=10).to_dict()
+
+
+def test_a_given_sampler_stays_open() -> None:
+    class Closing(CallableSampler):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    sampler = Closing(mean, 0.12)
+    with Certifier(sampler=sampler):
+        pass
+    assert sampler.closed == 0
+
+
+def test_the_record_says_that_a_function_is_known_by_its_name() -> None:
+    assert "name" in make().certify(FRAME).to_dict()["engine"]["model_sha256_of"]
 
 
 def test_function_of_the_wrong_shape() -> None:

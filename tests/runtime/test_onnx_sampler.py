@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from clips import photograph
 from numpy.typing import NDArray
 from tiny import tiny_bundle
 
-from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError
+from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError, ParameterError
+from runtime.bundle import ScoreContract, file_entry, write_bundle
 from runtime.frames import lattice
 from runtime.samplers.callable import CallableSampler
 from runtime.samplers.onnx import OnnxSampler
@@ -90,15 +93,48 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_not_a_network(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from runtime.bundle import file_entry, write_bundle
-
     bundle = tiny_bundle(tmp_path / "b")
     manifest = replace(bundle.manifest, files={"model.onnx": file_entry(b"no graph")})
     write_bundle(tmp_path / "b", manifest, {"model.onnx": b"no graph"})
     with pytest.raises(ModelError, match="cannot load"):
         Certifier(tmp_path / "b")
+
+
+def test_two_threads_get_what_one_gets(tmp_path: Path) -> None:
+    """Frames of two sizes, which the shared input buffer is made for in turn."""
+    frames = [photograph()[: 40 + 10 * (i % 2), : 60 + i] for i in range(8)]
+    with Certifier(tiny_bundle(tmp_path / "b").path, public_seed=1, threads=1) as certifier:
+        expected = [certifier.certify(frame).to_dict() for frame in frames]
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda frame: certifier.certify(frame).to_dict(), frames))
+    assert found == expected
+
+
+def test_close(tmp_path: Path) -> None:
+    """Twice is once; afterwards there are no scores, and a message that says so."""
+    sampler = OnnxSampler(tiny_bundle(tmp_path / "b"))
+    with Certifier(sampler=sampler, public_seed=1, samples=20) as given:
+        given.certify(FRAME)
+    sampler.clean_score(lattice(FRAME, downscale=2))  # a sampler that was given stays open
+    owner = Certifier(tmp_path / "b", public_seed=1)
+    owner.close()
+    owner.close()
+    with pytest.raises(ModelError, match="tiny was closed"):
+        owner.certify(FRAME)
+
+
+def test_a_model_whose_lower_scores_are_better(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    manifest = replace(bundle.manifest, score=ScoreContract(0.0, 100.0, False))
+    write_bundle(tmp_path / "b", manifest, {"model.onnx": bundle.read("model.onnx")})
+    certifier = Certifier(tmp_path / "b", public_seed=1, epsilon=0.01)
+    assert not certifier.higher_is_better
+    with pytest.raises(ParameterError, match="export the metric negated"):
+        certifier.gate(FRAME, at_least=10)
+    made = certifier.compare(np.full_like(FRAME, 200), np.full_like(FRAME, 20))
+    assert made.decision == "a"
+    assert made.to_dict()["higher_is_better"] is False
+    assert made.claim.endswith("A lower score of this model is the better one.")
 
 
 def test_resident_memory_is_flat(tmp_path: Path) -> None:

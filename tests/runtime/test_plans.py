@@ -53,7 +53,6 @@ def test_the_plan_that_fits(tmp_path: Path) -> None:
         ({"sm": "sm120"}, "for sm120"),
         ({"hardware": "same-gpu"}, "sm89 on None only"),
         ({"hardware": "same-gpu", "gpu": "GPU B"}, "sm89 on GPU B only"),
-        ({"hardware": "any"}, "for sm89"),
         ({"version": "2.0.0.1", "version_compatible": True}, "for version 2.0.0.1"),
         ({"version": "1.8.0.1", "version_compatible": True}, "for version 1.8.0.1"),
         ({"profile": Profile(8, (32, 32), (64, 64), (128, 128))}, "takes 32×32 to 128×128, others take --sizes"),

@@ -38,6 +38,13 @@ def test_harmonic_mean_has_no_bounds_where_it_is_not_monotone(lowest: float) -> 
     assert high["mean"] == pytest.approx(2.45)
 
 
+@pytest.mark.filterwarnings("error")
+def test_bounds_that_are_all_infinite_pool_without_a_warning() -> None:
+    low, high = pool_intervals([-math.inf, -math.inf], [math.inf, math.inf])
+    assert (low["mean"], high["mean"]) == (-math.inf, math.inf)
+    assert pool([math.inf, math.inf])["harmonic_mean"] == math.inf
+
+
 def test_one_frame_pools_to_itself() -> None:
     rng = np.random.default_rng(0)
     for value in rng.uniform(0, 100, 200).tolist():

@@ -423,10 +423,47 @@ def test_compare() -> None:
     assert make().compare([FRAME, FRAME], [better]).decision == "b"
 
 
+@pytest.mark.parametrize("scope", ["smoothed", "reported"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_decisions_claim_no_more_than_certificates(scope: Scope, frames: int) -> None:
+    """Every condition of a certificate's claim is in that of a gate and of a comparison."""
+    clip = [FRAME, FRAME[::-1].copy()][:frames]
+    better = [np.clip(frame.astype(int) + 20, 0, 255).astype(np.uint8) for frame in clip]
+    gate, comparison = make(scope=scope).gate(clip, at_least=10), make(scope=scope).compare(better, clip)
+    assert (gate.decision, comparison.decision) == ("pass", "a")
+    looks = ", ".join(map(str, gate.pooled.certificates[0].looks))
+    conditions = ["of the same size and bit depth", "for whatever reason sampling stopped"]
+    if scope == "reported":
+        conditions += [f"any of the looks has ({looks})", "without knowledge of the secret and of earlier results"]
+    for said in (gate.pooled.certificates[0].to_dict()["claim"], gate.claim, comparison.claim):
+        assert all(condition in said for condition in conditions)
+    assert ("mean" in gate.claim) == (frames > 1)
+    assert ("first frame as received" if frames == 1 else "first clip's frame as received") in comparison.claim
+    assert comparison.to_dict()["higher_is_better"] is True
+
+
+def test_a_gate_that_abstains_says_why() -> None:
+    abstaining = make(epsilon=0.3, samples=20)
+    gate, comparison = abstaining.gate(FRAME, at_least=1), abstaining.compare(FRAME, FRAME)
+    for made in (gate, comparison):
+        assert made.decision == "undecided"
+        assert "n=20 cannot bound" in (made.reason or "")
+        assert made.to_dict()["reason"] == made.reason
+    below = make(sampler=lambda images: mean(images) - 200).gate([FRAME, FRAME], at_least=1, pool="harmonic_mean")
+    assert "not above -1" in (below.reason or "")
+    decided, close = make().gate(FRAME, at_least=1), make().gate(FRAME, at_least=MEAN)
+    assert decided.reason is None
+    assert close.reason is None
+    assert "reason" not in close.to_dict()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda c: c.gate(FRAME, at_least=math.nan), "at_least"),
+        (lambda c: c.gate(FRAME, at_least="60"), "at_least"),
+        (lambda c: c.certify(FRAME, tolerance="1"), "tolerance"),
+        (lambda c: next(c.stream([FRAME], jointly=1.5)), "jointly"),
         (lambda c: c.gate(FRAME, at_least=1, pool="median"), "pool"),
         (lambda c: c.gate([], at_least=1), "no frame"),
         (lambda c: c.gate(iter([FRAME]), at_least=1), "once a look"),
