@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ParameterError
-from .ranks import Scope, check_parameters, interval, scope_least_samples, scope_radius_shift, scope_ranks, sorted_sides
-from .stopping import Stopping, stopped_radius_shift
+from .ranks import Scope, check_parameters, interval, scope_least_samples, scope_ranks, sorted_sides
+from .stopping import Stopping, scope_radius_shift
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,8 @@ class Certificate:
         if self.failed_samples:
             return None
         ordered = np.sort(self.scores.astype(np.float64))
-        if self.stopping is None:
-            shift = scope_radius_shift(ordered, self.score, tolerance, error, self.scope, self.noise_distance)
-        else:
-            looks = self.stopping.schedule.looks
-            shift = stopped_radius_shift(ordered, self.score, tolerance, error, self.scope, looks, self.noise_distance)
+        looks = (self.samples,) if self.stopping is None else self.stopping.schedule.looks
+        shift = scope_radius_shift(ordered, self.score, tolerance, error, self.scope, looks, self.noise_distance)
         return None if shift is None else shift * self.sigma * self.downscale
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .certificate import Certificate, except_with, scores_within
+from .pooling import finite_or_none, pool_intervals
 from .pooling import pool as pool_scores
-from .pooling import pool_intervals
 
 Verdict = Literal["pass", "fail", "undecided"]
 Better = Literal["a", "b", "undecided"]
@@ -51,9 +51,9 @@ class Pooled:
         """JSON types; None where nothing is certified."""
         return {
             "pool": self.pool,
-            "score": _finite(self.score),
-            "lower": _finite(self.lower),
-            "upper": _finite(self.upper),
+            "score": finite_or_none(self.score),
+            "lower": finite_or_none(self.lower),
+            "upper": finite_or_none(self.upper),
             "frames": len(self.certificates),
             "drawn": self.drawn,
             "samples": self.samples,
@@ -163,7 +163,3 @@ def _looks(of: Pooled) -> tuple[int, ...] | None:
     """The looks that all frames have in common; None where they differ, as they may with the frame size."""
     found = {c.looks for c in of.certificates}
     return found.pop() if len(found) == 1 else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -30,7 +30,7 @@ from typing import Any
 
 from .certificate import Certificate
 from .errors import ParameterError, RecordError
-from .pooling import POOLS, pool, pool_intervals
+from .pooling import POOLS, finite_or_none, pool, pool_intervals
 from .ranks import SCOPES
 from .version import __version__
 
@@ -63,7 +63,7 @@ def pooled_metrics(certificates: Sequence[Certificate]) -> dict[str, dict[str, f
     name = certificates[0].provenance.model
     lower, upper = pool_intervals([c.lower for c in certificates], [c.upper for c in certificates])
     pooled = {name: pool([c.score for c in certificates]), f"{name}_cert_lo": lower, f"{name}_cert_hi": upper}
-    return {key: {statistic: _finite(value) for statistic, value in row.items()} for key, row in pooled.items()}
+    return {key: {statistic: finite_or_none(value) for statistic, value in row.items()} for key, row in pooled.items()}
 
 
 def frame_entry(number: int, input_index: int, frame: int, certificate: Certificate) -> dict[str, Any]:
@@ -244,7 +244,3 @@ def _number(tree: Any, key: str, at: str) -> None:
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise _UnfitError(otherwise)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

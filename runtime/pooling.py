@@ -9,6 +9,7 @@ are possible lie above −1: where a lower bound does not, neither of its bounds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -48,3 +49,8 @@ def pool_intervals(lower: Sequence[float], upper: Sequence[float]) -> tuple[dict
         for bound in bounds:
             bound["harmonic_mean"] = float("nan")
     return bounds
+
+
+def finite_or_none(value: float) -> float | None:
+    """What JSON can hold of a bound: None where it is infinite or NaN."""
+    return value if math.isfinite(value) else None

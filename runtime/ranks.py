@@ -191,20 +191,3 @@ def radius_shift(ordered: NDArray[np.float64], centre: float, tolerance: float, 
     median_level = float(betaincinv(rank, beyond + 1, error / 2))
     share = float(betaincinv(inside, beyond - inside + 1, error / 2)) if inside else 0.0
     return -float(ndtri((1 - median_level) * (1 - share)))
-
-
-def scope_radius_shift(
-    ordered: NDArray[np.float64], centre: float, tolerance: float, alpha: float, scope: Scope, distance: float = 0.0
-) -> float | None:
-    """The largest ε/σ at which the score stays within centre ± tolerance, with error ``alpha``; None if none.
-
-    α is split over the events that may fail: two a side for the smoothed score, and one more a side, that the
-    next reported score strays from it, for the reported one.
-    """
-    error = alpha / (4 if scope == "smoothed" else 6)
-    above = radius_shift(ordered, centre, tolerance, 2 * error)
-    below = radius_shift(-ordered[::-1], -centre, tolerance, 2 * error)
-    shift = -float(ndtri(min(1.0, float(ndtr(-min(above, below))) + distance)))
-    if scope == "reported":
-        shift -= widen(reported_shift(len(ordered), error), distance)
-    return shift if shift >= 0 else None

@@ -176,7 +176,7 @@ def stray_shift(looks: tuple[int, ...], error: float) -> float:
     return high
 
 
-def stopped_radius_shift(
+def scope_radius_shift(
     ordered: NDArray[np.float64],
     centre: float,
     tolerance: float,
@@ -185,7 +185,12 @@ def stopped_radius_shift(
     looks: tuple[int, ...],
     distance: float = 0.0,
 ) -> float | None:
-    """``ranks.scope_radius_shift`` for scores drawn up to one of the looks: the union bound, a K-th of α at each."""
+    """The largest ε/σ at which the score stays within centre ± tolerance, with error ``alpha``; None if none.
+
+    ``ordered``: sorted scores up to one of the ``looks``, (n,) for a count fixed beforehand. α is split over the events
+    that may fail: two a side for the smoothed score, and one more a side, that the next reported score strays from it,
+    for the reported one; over K looks by the union bound, a K-th at each.
+    """
     error = alpha / (4 if scope == "smoothed" else 6)
     above = radius_shift(ordered, centre, tolerance, 2 * error / len(looks))
     below = radius_shift(-ordered[::-1], -centre, tolerance, 2 * error / len(looks))

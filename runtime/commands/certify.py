@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..certificate import Certificate
 from ..certifier import Certifier
 from ..drawing import Picture
-from ..errors import ParameterError
 from ..inputs import Input
-from ..keys import read_secret
-from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json, write_whole
-from ..planes import MATRICES, RANGES
+from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
 from ..pooling import pool
-from ..ranks import SCOPES
-
-MOST_SAMPLES = 10**9
-"""More of them are a slip of the keyboard: the scores of one frame alone would take over 4 GB."""
+from .shared import (
+    Bar,
+    add_claim_options,
+    add_model_options,
+    check_outputs,
+    open_certifier,
+    printed_interval,
+    progress_bar,
+    refuse_too_few,
+    write_outputs,
+)
 
 _EXAMPLES = """examples:
   python -m runtime certify photo.png
@@ -65,31 +65,6 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """The options that choose and place the engine."""
-    parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
-    parser.add_argument("--device", default="cpu", help="cpu (default); never replaced silently")
-    parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
-
-
-def add_claim_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is claimed, of which frames, with which noise."""
-    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
-    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together")
-    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most")
-    parser.add_argument(
-        "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
-    )
-    parser.add_argument(
-        "--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; prefer an odd N"
-    )
-    secret = parser.add_mutually_exclusive_group()
-    secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
-    secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
-    parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
-    parser.add_argument("--range", choices=RANGES, help="override the video's range")
-
-
 def run(options: argparse.Namespace) -> int:
     check_outputs(options.json, options.csv, ndjson=options.ndjson)
     started = time.monotonic()
@@ -109,25 +84,6 @@ def run(options: argparse.Namespace) -> int:
     certificates = [certificate for one in logs for _, certificate in one.frames]
     print(final_line(certificates), file=sys.stderr)
     return 0
-
-
-def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
-    """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
-    if options.samples is not None and options.samples > MOST_SAMPLES:
-        raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
-    secret = read_secret(options.secret_file) if options.secret_file else None
-    return Certifier(
-        options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
-        samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
-        threads=options.threads, progress=bar.drawn,
-    )  # fmt: skip
-
-
-def refuse_too_few(certifier: Certifier, path: Path, alpha: float, jointly: int) -> None:
-    """Raise ParameterError, before any frame is scored, where α shared by M frames leaves no bound."""
-    if reason := certifier.plan(alpha=alpha / jointly).reason:
-        share = f"; alpha {alpha:g} is shared by {jointly} frames" if jointly > 1 else ""
-        raise ParameterError(f"{path}: {reason}{share}")
 
 
 def _certify(
@@ -153,48 +109,6 @@ def _certify(
         pooled = pooled_metrics([certificate for _, certificate in log.frames])
         print(json.dumps({"type": "input", "path": log.path, "pooled_metrics": pooled}, allow_nan=False), flush=True)
     return log
-
-
-def check_outputs(*names: str | None, ndjson: bool = False) -> None:
-    """Refuse outputs that cannot be written before any time is spent."""
-    places = [name if name == "-" else os.path.abspath(name) for name in names if name is not None]
-    if len(places) != len(set(places)) or ("-" in places and ndjson):
-        raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
-    for name in names:
-        if name is not None and name != "-":
-            _check_output(name)
-
-
-def _check_output(name: str) -> None:
-    path = Path(name)
-    if not path.parent.is_dir():
-        raise ParameterError(f"{name}: its folder does not exist: make it first")
-    if path.is_dir():
-        raise ParameterError(f'{name!r} is a directory: give the name of a file, or "-" for standard output')
-    if path.is_symlink() or (path.exists() and not path.is_file()):  # a link would be replaced: /dev/stdout is one
-        raise ParameterError(
-            f'{name} is a link or not a regular file: give the name of one, or "-" for standard output'
-        )
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ParameterError(f"{name}: its folder {path.parent} is not writable: choose another one")
-
-
-def write_outputs(outputs: Mapping[str | None, str]) -> None:
-    """Each text to its file or, for "-", to standard output; None is nowhere."""
-    for name, text in outputs.items():
-        if name == "-":
-            sys.stdout.write(text)
-        elif name is not None:
-            write_whole(Path(name), text)
-
-
-def printed_interval(lower: float, upper: float, decimals: int) -> str:
-    """Rounded outwards, so that what is printed is certified too."""
-    return f"[{_rounded(lower, decimals, ROUND_FLOOR)}, {_rounded(upper, decimals, ROUND_CEILING)}]"
-
-
-def _rounded(value: float, decimals: int, way: str) -> str:
-    return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), way)) if math.isfinite(value) else str(value)
 
 
 def _table(logs: list[InputLog]) -> str:
@@ -228,45 +142,3 @@ def _mean(certificates: list[Certificate], decimals: int) -> str:
     """The mean score and its interval."""
     mean = {side: pool([getattr(c, side) for c in certificates])["mean"] for side in ("score", "lower", "upper")}
     return f"{mean['score']:.{decimals}f} {printed_interval(mean['lower'], mean['upper'], decimals)}"
-
-
-class Bar:
-    """Progress in samples on standard error, only on a terminal and with tqdm installed."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._bar: Any = None
-
-    def begin(self, name: str, frames: int, samples: int) -> None:
-        """Start the bar of one file."""
-        self.close()
-        if self._shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=frames * samples, desc=name, unit="sample", leave=False)
-
-    def drawn(self, count: int) -> None:
-        """``count`` more samples are done."""
-        if self._bar is not None:
-            self._bar.update(count)
-
-    def close(self) -> None:
-        """Take the bar off the screen."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[Bar]:
-    """A bar that is cleared whatever happens."""
-    bar = Bar(not quiet and sys.stderr.isatty() and _has_tqdm())
-    try:
-        yield bar
-    finally:
-        bar.close()
-
-
-def _has_tqdm() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("tqdm") is not None

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..log import build_log, to_json
-from .certify import check_outputs, open_certifier, progress_bar, write_outputs
-from .gate import add_decision_options, decided_log, described, open_frames
+from .shared import (
+    add_decision_options,
+    check_outputs,
+    decided_log,
+    described,
+    open_certifier,
+    open_frames,
+    progress_bar,
+    write_outputs,
+)
 
 EXIT = {"a": 0, "b": 1, "undecided": 3}
 

@@ -9,19 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..certifier import Certifier
-from ..decisions import Gate, Pooled
-from ..inputs import FileFrames
+from ..decisions import Gate
 from ..log import InputLog, build_log, to_json
-from ..pooling import POOLS
-from .certify import (
-    add_claim_options,
-    add_model_options,
+from .shared import (
+    add_decision_options,
     check_outputs,
+    decided_log,
+    described,
     open_certifier,
-    printed_interval,
+    open_frames,
     progress_bar,
-    refuse_too_few,
     write_outputs,
 )
 
@@ -56,15 +53,6 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_decision_options(parser: argparse.ArgumentParser) -> None:
-    """What ``gate`` and ``compare`` share."""
-    parser.add_argument("--pool", choices=POOLS, default="mean", help="of the frames of a video; default mean")
-    add_model_options(parser)
-    add_claim_options(parser)
-    parser.add_argument("--json", metavar="F", help="write the log, which replay reads; - for standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
-
-
 def run(options: argparse.Namespace) -> int:
     check_outputs(options.json)
     started = time.monotonic()
@@ -88,24 +76,3 @@ def run(options: argparse.Namespace) -> int:
     together = f"; α={joint:g} for all {len(gates)} files together" if len(gates) > 1 else ""
     print(f"{certifier.sampler.name} at least {options.at_least:g}: {counts}{together}", file=sys.stderr)
     return next(EXIT[name] for name in ("fail", "undecided", "pass") if name in decisions)
-
-
-def open_frames(certifier: Certifier, path: Path, alpha: float, options: argparse.Namespace) -> FileFrames:
-    """The frames of a file, refused where α shared by them leaves no bound."""
-    frames = FileFrames(path, subsample=options.subsample, matrix=options.matrix, range=options.range)
-    refuse_too_few(certifier, path, alpha, len(frames))
-    return frames
-
-
-def decided_log(path: Path, subsample: int, alpha: float, frames: FileFrames, pooled: Pooled) -> InputLog:
-    """The certificates of a file at the look that decided."""
-    return InputLog(str(path), subsample, alpha, list(zip(frames.numbers, pooled.certificates, strict=True)))
-
-
-def described(pooled: Pooled) -> str:
-    """ "61.2043 [60.1, 62.3]  (mean of 30 frames, 960 of 15030 samples, ε=0.1, smoothed)", bounds rounded outwards."""
-    first, count = pooled.certificates[0], len(pooled.certificates)
-    what = "" if count == 1 else f"{pooled.pool} of {count} frames, "
-    interval = printed_interval(pooled.lower, pooled.upper, 4)
-    how = f"{what}{pooled.drawn} of {pooled.samples} samples, {first.scope}, ε={first.epsilon:g}"
-    return f"{pooled.score:.4f} {interval}  {how}"

@@ -15,7 +15,7 @@ from ..errors import RecordError
 from ..inputs import FileFrames
 from ..keys import noise_source, read_secret
 from ..log import InputLog, build_log, read_log, to_json
-from .certify import add_model_options, progress_bar
+from .shared import add_model_options, progress_bar
 
 _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json

@@ -26,8 +26,8 @@ from runtime.stopping import (
     crossing,
     looks_from,
     schedule,
+    scope_radius_shift,
     spending_ranks,
-    stopped_radius_shift,
     stray_shift,
 )
 
@@ -271,7 +271,7 @@ def test_the_radius_holds_at_the_worst_look(tolerance: float) -> None:
         for n in looks:
             ordered = np.sort(scores[:n])
             centre = float(np.median(ordered))
-            shift = stopped_radius_shift(ordered, centre, tolerance, ALPHA, "smoothed", looks)
+            shift = scope_radius_shift(ordered, centre, tolerance, ALPHA, "smoothed", looks)
             claimed += shift is not None
             bad |= shift is not None and (shift > centre + tolerance or -shift < centre - tolerance)
         wrong += bad

@@ -12,6 +12,7 @@ normalised, one linear layer, 100·sigmoid.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ _BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)
 _POOLED_AFTER = (2, 4, 6, 10, 14, 18, 22, 26)
 
 
-class BackboneMetric(nn.Module):
+class BackboneMetric(nn.Module, ABC):
     """MobileNetV1, statistics of its maps, one linear layer, 100·sigmoid. A subclass says which statistics.
 
     ``convolutions``: the backbone. ``feature_mean``, ``feature_scale``: normalise the statistics. ``head``: linear.
@@ -63,9 +64,9 @@ class BackboneMetric(nn.Module):
             maps = F.relu6(convolution(maps))
             yield index, maps
 
+    @abstractmethod
     def statistics(self, image: Tensor) -> Tensor:
         """N×3×H×W in [0, 1] → N×F."""
-        raise NotImplementedError
 
     def features(self, image: Tensor) -> Tensor:
         """N×3×H×W in [0, 1] → N×F, normalised."""
