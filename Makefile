@@ -19,7 +19,7 @@ test-long: $(VENV)/test.stamp
 
 # Compiles engines with TensorRT-RTX, which takes no GPU but wheels of 95 MB: not part of `make test`.
 test-tensorrt: $(VENV)/tensorrt.stamp
-	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_plans.py
+	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_engines.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -34,12 +34,12 @@ from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC, MODEL_CARD
 from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
-from .gate import fp16_parity
 from .graph import check_graph, export_graph, trace_shape
 from .load import Loaded, load_denoiser, load_metric
-from .parity import Comparison, compare, onnx_scores, torch_scores, with_minimum
+from .parity import Measurement, compare, onnx_scores, torch_scores, with_minimum
 from .pictures import PHOTOGRAPHS, noisy, unit
 from .precision import to_fp16
+from .precision_gate import fp16_parity
 
 Report = Callable[[str], None]
 
@@ -186,7 +186,7 @@ def _check_options(
 
 
 def _score(
-    judge: Loaded, score_range: tuple[float, float] | None, lower_is_better: bool | None, compared: Comparison
+    judge: Loaded, score_range: tuple[float, float] | None, lower_is_better: bool | None, compared: Measurement
 ) -> ScoreContract:
     """What is stated of the score, or known of the metric; checked against what was measured."""
     known = judge.score or ScoreContract(None, None, higher_is_better=True)

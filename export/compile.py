@@ -13,9 +13,9 @@ from pathlib import Path
 
 from runtime.bundle import GRAPHS, Bundle, Engine, file_entry, write_bundle
 from runtime.driver import Gpu, find_gpus
+from runtime.engines import plan_name
 from runtime.errors import DeviceError, ExportError
 from runtime.flavours import load_flavour
-from runtime.plans import plan_name
 
 from .build import Report, silent
 from .tensorrt import Options, compile_plan, make_profile

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from runtime.bundle import GRAPHS
+from runtime.engines import HARDWARE
 from runtime.errors import ExportError
 from runtime.flavours import MODULES
-from runtime.plans import HARDWARE
 
 from .compile import SMS, Request
 from .tensorrt import BATCH, MAXIMUM, OPTIMUM

@@ -49,7 +49,7 @@ Check = Callable[[NDArray[np.float32], NDArray[np.float32], str, tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Measurement:
     """What :func:`compare` measured; ``lowest`` and ``highest`` score of all samples of all photographs."""
 
     parity: Parity
@@ -122,12 +122,12 @@ def _finite(scores: Scores, sample: NDArray[np.float32]) -> bool:
         return False
 
 
-def compare(reference: Scores, graph: Scores, contract: InputContract) -> Comparison:
+def compare(reference: Scores, graph: Scores, contract: InputContract) -> Measurement:
     """Compare PyTorch and the graph on noisy photographs. Raises ExportError above ``TOLERANCE``."""
     return measure(reference, graph, contract, "pytorch fp32", _check_rounding)
 
 
-def measure(reference: Scores, graph: Scores, contract: InputContract, name: str, check: Check) -> Comparison:
+def measure(reference: Scores, graph: Scores, contract: InputContract, name: str, check: Check) -> Measurement:
     """Compare both sides on noisy photographs at every size; ``name`` is the reference's in the manifest.
 
     Raises ExportError where ``check`` does, and where a size is taken by one side only.
@@ -148,7 +148,7 @@ def measure(reference: Scores, graph: Scores, contract: InputContract, name: str
             score_difference = max(score_difference, float(np.abs(wanted - found).max()))
     parity = Parity(name, len(PHOTOGRAPHS), score_difference, interval_difference)
     scores = np.concatenate(seen)
-    return Comparison(parity, float(scores.min()), float(scores.max()))
+    return Measurement(parity, float(scores.min()), float(scores.max()))
 
 
 def _fit(size: tuple[int, int], contract: InputContract) -> tuple[int, int]:

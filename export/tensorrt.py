@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bundle import InputContract, Profile
+from runtime.engines import HARDWARE
 from runtime.errors import ExportError
-from runtime.plans import HARDWARE
 
 from .canonical import INPUTS, OUTPUT
 

@@ -19,10 +19,10 @@ from .build import FP16, Report, silent
 from .catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
 from .checks import check_function
 from .fuse import Fused
-from .gate import fp16_parity
 from .graph import check_graph
 from .load import Loaded, load_denoiser, load_metric
 from .parity import compare, onnx_scores, torch_scores
+from .precision_gate import fp16_parity
 
 _SIZE = 128
 

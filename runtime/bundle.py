@@ -125,7 +125,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Engine:
-    """What one compiled plan is bound to. ``plans.py`` says whether it fits.
+    """What one compiled plan is bound to. ``engines.py`` says whether it fits.
 
     ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
     version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``plans.HARDWARE``.
@@ -303,7 +303,7 @@ def _parity(parity: Parity) -> bool:
 
 def _key(engine: Engine) -> bool:
     """Are all words of the key there, and known where they are from a list?"""
-    from .plans import HARDWARE
+    from .engines import HARDWARE
 
     built_on = [word for word in (engine.gpu, engine.driver, engine.cuda) if word is not None]
     return (

@@ -159,7 +159,7 @@ def _installed(distribution: str) -> str | None:
 
 
 def _engines() -> dict[str, Any]:
-    """The engines of the default model. None is opened; ``plans.py`` says which fits when one is."""
+    """The engines of the default model. None is opened; ``engines.py`` says which fits when one is."""
     try:
         bundle = open_bundle()
     except (BiqaError, OSError) as error:

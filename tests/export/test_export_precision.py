@@ -1,4 +1,4 @@
-"""sensitive.py, precision.py, gate.py, worst.py: which layers become fp16, what it costs, and what is refused."""
+"""sensitive.py, precision.py, precision_gate.py, worst.py: which layers become fp16, what it costs, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 import export
 from export.canonical import canonical
 from export.emulate import emulated
-from export.gate import FP16_TOLERANCE, fp16_parity
 from export.graph import check_graph, export_graph
 from export.pictures import noisy, unit
 from export.precision import halved, to_fp16
+from export.precision_gate import FP16_TOLERANCE, fp16_parity
 from export.sensitive import half_types, layers, sensitive
 from runtime.bundle import GRAPHS, MODEL, Bundle, InputContract, ScoreContract, open_bundle
 from runtime.errors import ExportError

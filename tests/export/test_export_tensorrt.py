@@ -19,9 +19,9 @@ from export.precision import to_fp16
 from export.tensorrt import BATCH, MAXIMUM, OPTIMUM, Options, compile_plan, configure, make_profile
 from runtime.bundle import GRAPHS, MODEL, Bundle, InputContract, Profile, file_entry, open_bundle, write_bundle
 from runtime.driver import Gpu
+from runtime.engines import Target, find_plan, plan_name, read_plan
 from runtime.errors import DependencyError, DeviceError, ExportError
 from runtime.flavours import load_flavour
-from runtime.plans import Target, find_plan, plan_name, read_plan
 
 Built = tuple[Bundle, list[str]]
 GPU = Gpu("GPU A", "sm90", "580.65", "13.1")

@@ -10,8 +10,8 @@ import pytest
 from tiny import tiny_bundle
 
 from runtime.bundle import Bundle, Engine, Profile, file_entry, write_bundle
+from runtime.engines import Target, find_plan, plan_name, read_plan
 from runtime.errors import BundleError, DeviceError
-from runtime.plans import Target, find_plan, plan_name, read_plan
 
 VERSION = "1.7.1.116"
 TARGET = Target("tensorrt-rtx", VERSION, "sm89", "GPU A")
