@@ -1,4 +1,4 @@
-"""sensitive.py, precision.py, precision_gate.py, worst.py: which layers become fp16, what it costs, and what is refused."""
+"""sensitive.py, precision.py, precision_gate.py, worst.py: what becomes fp16, what it costs, what is refused."""
 
 from __future__ import annotations
 
