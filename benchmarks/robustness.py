@@ -252,8 +252,8 @@ def page(record: dict[str, Any]) -> str:
             table(["ε", "none", *SMOOTHED, "certified ±"], movement),
             f"No interval is given above ε = {CERTIFIED[-1]}, as n = {SAMPLES} cannot bound it. With n = "
             f"{large['samples']:,} at α = {large['alpha']} (scope smoothed) the certified half-width at ε = "
-            f"{large['epsilon']} is {large['half_width']:.2f}, and the bare metric was moved by "
-            f"{large['ratio_mean']:.1f} times as much within that radius on average, {large['ratio_largest']:.1f} times at most.",
+            f"{large['epsilon']} is {large['half_width']:.2f}. Within that radius the bare metric was moved by "
+            f"{large['ratio_mean']:.1f} times as much on average, by {large['ratio_largest']:.1f} times at most.",
             table(["attack", "trials", "broken"], attacks),
             "![Score movement against ε](evidence/robustness.svg)",
         ]
