@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ OTHER_THINNING = 3
 PAIR = ("DMS-IQA", "DMS")
 RESAMPLES = 1000
 EVIDENCE = Path(__file__).parents[1] / "docs"
+RECORD = EVIDENCE / "evidence" / "correlation.json"
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,17 @@ def page(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def kept(settings: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
+    """A new record, with what the last one of the same settings has of the metrics that are not ``measured`` now."""
+    record: dict[str, Any] = {**settings, "metrics": {}, "sigmas": {}}
+    if RECORD.exists():
+        last = json.loads(RECORD.read_text())
+        if all(last.get(name) == value for name, value in settings.items()):
+            record["metrics"] = {name: made for name, made in last["metrics"].items() if name not in measured}
+            record["sigmas"] = last["sigmas"]
+    return record
+
+
 def main() -> None:
     """Measure, write the record and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -218,7 +230,12 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder the image column is relative to")
     parser.add_argument("--split", default="val", help="default val")
     parser.add_argument("--kodak", type=Path, required=True, help="folder of pristine PNG photographs")
-    parser.add_argument("--metric", choices=list(DENOISERS), action="append", help="default all")
+    parser.add_argument(
+        "--metric",
+        choices=list(DENOISERS),
+        action="append",
+        help="repeatable; what is known of the others stays. Default: all",
+    )
     parser.add_argument(
         "--samples", type=int, default=44, help="noisy copies of a photograph; default 44, the least for ε/σ = 1"
     )
@@ -230,29 +247,24 @@ def main() -> None:
         opinions(options.scores, options.images, options.split, options.samples, options.limit),
         kodak(options.kodak, options.ladder_samples, options.limit),
     ]
-    record: dict[str, Any] = {
-        "version": __version__,
-        "sigma": SIGMA,
-        "alpha": ALPHA,
-        "resamples": RESAMPLES,
-        "metrics": {},
-    }
+    metrics = options.metric or list(DENOISERS)
+    record = kept({"version": __version__, "sigma": SIGMA, "alpha": ALPHA, "resamples": RESAMPLES}, metrics)
     scored = []
-    for metric in options.metric or DENOISERS:
+    for metric in metrics:
         paths = {d: bundle_path(options.work / "bundles", metric, d) for d in SMOOTHED}
         for dataset in datasets if metric == DEFAULT_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
             cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{dataset.samples}.npz"
             scores = score_all(dataset.items, paths, SIGMA, dataset.samples, cache, f"{metric}, {dataset.name}")
             scored.append((metric, dataset, scores))
-    record["sigmas"] = against_sigma(datasets[0], options)
+    if DEFAULT_METRIC in metrics:
+        record["sigmas"] = against_sigma(datasets[0], options)
     for metric, dataset, scores in tqdm(scored, "resampling", disable=None):
         measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
         record["metrics"].setdefault(metric, {})[dataset.name] = measured
     print(page(record))
     if options.limit is None:
-        draw(record["sigmas"], EVIDENCE / "evidence" / "correlation.svg")
-        (EVIDENCE / "evidence").mkdir(exist_ok=True)
-        (EVIDENCE / "evidence" / "correlation.json").write_text(json.dumps(record, indent=1) + "\n")
+        draw(record["sigmas"], RECORD.with_suffix(".svg"))
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
         write_section(EVIDENCE / "evidence.md", "correlation", page(record))
 
 
