@@ -41,12 +41,13 @@ from .errors import ParameterError
 Scope = Literal["smoothed", "reported"]
 SCOPES: tuple[Scope, ...] = ("smoothed", "reported")
 
-LEAST_ALPHA = 1e-300
+LEAST_ALPHA = 1e-100
+"""Below it 1 − Φ of the shifts that such errors ask for rounds to 0."""
 """Smaller errors would underflow."""
 
 
 def check_parameters(samples: int, shift: float, alpha: float) -> None:
-    """Raise ParameterError unless samples ≥ 1, shift ≥ 0 and 1e-300 ≤ alpha < 1."""
+    """Raise ParameterError unless samples ≥ 1, shift ≥ 0 and 1e-100 ≤ alpha < 1."""
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise ParameterError(f"samples must be a whole number of at least 1, not {samples!r}")
     if not shift >= 0:

@@ -31,7 +31,9 @@ _EXAMPLES = """examples:
 
 pass: the certified lower bound is at least T, so the score of every frame within epsilon is.
 fail: the certified upper bound is below T, so the score of every frame within epsilon is.
-undecided: neither can be said with --samples samples; more of them, or a smaller epsilon, may decide.
+undecided: neither can be said with --samples samples; more of them may decide. Choose the number beforehand: asking
+again with another one is another answer with an error of its own, so for Q tries give each --alpha / Q. Asking again
+with another T and all else the same costs nothing.
 Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error alpha holds
 whenever they stop. Of a video the pooled score is asked for; its frames share alpha, and are read once a look.
 Of several files each has its own alpha: the error of all answers together is the sum, told in the last line.
