@@ -211,9 +211,9 @@ class Certifier:
 
         ``frames``: a frame, or the frames of a clip: a list, or anything with a length that gives the same frames
         each time it is iterated over, which is once a look. Of a clip the ``pool`` of the frame scores is asked for,
-        mean, min, max or harmonic_mean, every frame at α/M. Other thresholds may be asked for at no cost in error; another
-        ``samples``, ε or model is another answer, with an α of its own. Raises ParameterError, also for a model whose lower scores
-        are the better ones, and what ``certify`` raises.
+        mean, min, max or harmonic_mean, every frame at α/M. Other thresholds may be asked for at no cost in error;
+        another ``samples``, ε or model is another answer, with an α of its own. Raises ParameterError, also for a model
+        whose lower scores are the better ones, and what ``certify`` raises.
         """
         at_least = _number("at_least", at_least)
         if not math.isfinite(at_least):

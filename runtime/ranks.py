@@ -43,7 +43,6 @@ SCOPES: tuple[Scope, ...] = ("smoothed", "reported")
 
 LEAST_ALPHA = 1e-100
 """Below it 1 − Φ of the shifts that such errors ask for rounds to 0."""
-"""Smaller errors would underflow."""
 
 
 def check_parameters(samples: int, shift: float, alpha: float) -> None:

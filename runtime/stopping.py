@@ -50,7 +50,7 @@ GROWTH = 1.1
 REPORTED_SHARE = 4
 """With scope "reported" the first look comes after this part, a quarter, of the samples."""
 RESERVE = 1e-6
-"""The part of the error kept back: it pays for rounding, 1e-8 of a sum at n = 10⁷, and for the tails that are cut off."""
+"""The part of the error kept back: it pays for rounding, 1e-8 of a sum at n = 10⁷, and for tails cut off."""
 CUT = 1e-10
 """A tail below this part of the error is cut off. Three a look: 3,000 looks would fit in the reserve."""
 
