@@ -6,6 +6,7 @@ well. It is current only while a call is running, so a host program's own contex
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from .refusals import first_line
 
 INSTALL = "pip install 'stochastic-biqa[tensorrt]' (PyCUDA is built on your machine: docs/gpu.md says what that takes)"
 
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for: no waiting for the legacy default stream
 _SYSTEM_SHARED = 1024  # bytes a block that the driver keeps for itself, from compute capability 8.0
 
 
@@ -41,8 +43,8 @@ class PyCudaDriver:
             with self.current():
                 device = self._context.get_device()
                 self._load(bundle, device)
-                self.noise_stream = cuda.Stream(cuda.stream_flags.NON_BLOCKING)
-                self.engine_stream = cuda.Stream(cuda.stream_flags.NON_BLOCKING) if stream is None else stream
+                self.noise_stream = cuda.Stream(_NON_BLOCKING)
+                self.engine_stream = cuda.Stream(_NON_BLOCKING) if stream is None else stream
         except cuda.Error as error:
             raise DeviceError(f"the GPU cannot be used: {first_line(error)}") from error
 
@@ -136,6 +138,9 @@ def load_pycuda() -> Any:
 def _primary_context(cuda: Any) -> Any:
     """The primary context of GPU 0, retained for as long as the process lives.
 
-    PyCUDA's release leaves it current on the calling thread, a trap for whatever uses CUDA there afterwards.
+    PyCUDA's release leaves it current on the calling thread, a trap for whatever uses CUDA there afterwards; and left
+    to its destructor, it would be released by the wrong call.
     """
-    return cuda.Device(0).retain_primary_context()
+    context = cuda.Device(0).retain_primary_context()
+    atexit.register(context.detach)
+    return context
