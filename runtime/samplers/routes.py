@@ -88,7 +88,7 @@ def _gpu() -> tuple[Gpu | None, list[str]]:
 
 def _no_kernels(bundle: Bundle, gpu: Gpu | None) -> str | None:
     """Why the bundle's kernels cannot be used on this GPU, or on any where it is not known."""
-    files = bundle.manifest.files
+    files, compiler = bundle.manifest.files, bundle.manifest.made_with.get("nvrtc", "")
     try:
         for module in KERNEL_MODULES:
             if gpu is not None:
@@ -97,7 +97,17 @@ def _no_kernels(bundle: Bundle, gpu: Gpu | None) -> str | None:
                 return f"the bundle has no {module} kernel: {ADD_KERNELS}"
     except BundleError as error:
         return str(error)
+    if gpu is not None and _major(gpu.cuda) < _major(compiler):
+        return (
+            f"the bundle's kernels were compiled for CUDA {compiler}, this driver runs CUDA up to {gpu.cuda}: install "
+            f"a newer driver from nvidia.com/drivers, or compile them with nvidia-cuda-nvrtc {_major(gpu.cuda)}"
+        )
     return None
+
+
+def _major(version: str) -> int:
+    number = version.split(".")[0]
+    return int(number) if number.isdigit() else 0
 
 
 def _plan(bundle: Bundle, precision: str, flavour: str, gpu: Gpu | None) -> tuple[Target, str]:

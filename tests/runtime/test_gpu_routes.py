@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from gpu_bundle import PLAN, VERSION, gpu_bundle
 
 from runtime import Certifier, DependencyError, DeviceError, ParameterError
 from runtime.__main__ import main
+from runtime.bundle import write_bundle
 from runtime.driver import Gpu
 from runtime.engines import Target, plan_name
 from runtime.samplers import onnx_cuda, routes
@@ -114,6 +116,20 @@ def test_one_missing_piece(
         Certifier(bundle.path, device="cuda")
     assert said in str(refused.value)
     assert said.removeprefix("Missing: (1) ") in " ".join(routes.find_route(bundle).missing)
+
+
+def test_kernels_of_a_newer_cuda(machine: Callable[..., None], tmp_path: Path) -> None:
+    machine("gpu", "pycuda", "onnxruntime-gpu")
+    bundle = gpu_bundle(tmp_path / "b")
+    for compiler, said in (
+        ("13.9", ()),
+        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this driver runs CUDA up to 13.1",)),
+    ):
+        manifest = replace(bundle.manifest, made_with={"nvrtc": compiler})
+        newer = write_bundle(bundle.path, manifest, {name: bundle.read(name) for name in manifest.files})
+        missing = routes.find_route(newer).missing
+        assert len(missing) == len(said)
+        assert all(piece.startswith(start) for piece, start in zip(missing, said, strict=True))
 
 
 def test_the_command_line_says_it_in_one_line(
