@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_bundle import PLAN, VERSION, gpu_bundle
+from tiny import graph
 
 from runtime import DependencyError, DeviceError, ModelError
 from runtime.bundle import MODEL, file_entry, write_bundle
 from runtime.engines import Target
+from runtime.flavours import load_flavour, make_logger
 from runtime.samplers import onnx_cuda, pycuda_driver, tensorrt
 from runtime.samplers.kernels import KERNELS
 
@@ -83,6 +85,43 @@ class _Trt:
 def _engine(trt: _Trt, path: Path, **key: Any) -> tensorrt.TensorRTEngine:
     bundle = gpu_bundle(path, "fp32", **key)
     return tensorrt.TensorRTEngine(trt, bundle, PLAN, Target("tensorrt-rtx", VERSION, "sm89", "GPU A"))
+
+
+def test_names_are_those_of_tensorrt() -> None:
+    """What the engine asks of TensorRT exists under that name, where one of them is installed."""
+    try:
+        trt = load_flavour("tensorrt-rtx")
+    except DependencyError as error:
+        pytest.skip(str(error))
+    names = {
+        trt.Runtime: ("engine_host_code_allowed", "deserialize_cuda_engine"),
+        trt.ICudaEngine: ("num_io_tensors", "get_tensor_name", "get_tensor_dtype", "create_runtime_config",
+                          "create_execution_context"),
+        trt.IExecutionContext: ("set_input_shape", "set_tensor_address", "get_tensor_shape", "execute_async_v3"),
+        trt.IRuntimeConfig: ("dynamic_shapes_kernel_specialization_strategy",),
+        trt.DynamicShapesKernelSpecializationStrategy: ("EAGER",),
+    }  # fmt: skip
+    assert [name for kind, wanted in names.items() for name in wanted if not hasattr(kind, name)] == []
+    logger = make_logger(trt)
+    logger.log(trt.ILogger.WARNING, "a warning")
+    logger.log(trt.ILogger.ERROR, "an error")
+    assert logger.errors == ["an error"]
+
+
+def test_names_are_those_of_onnx_runtime() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.use_deterministic_compute = True
+    onnxruntime.RunOptions().add_run_config_entry("disable_synchronize_execution_providers", "1")
+    session = onnxruntime.InferenceSession(graph(), options, providers=["CPUExecutionProvider"])
+    assert callable(onnxruntime.preload_dlls)
+    lattice, unit, score = np.ones((2, 3, 8, 8), np.float32), np.ones(1, np.float32), np.zeros(2, np.float32)
+    binding = session.io_binding()
+    binding.bind_input("lattice", "cpu", 0, np.float32, [2, 3, 8, 8], lattice.ctypes.data)
+    binding.bind_input("unit", "cpu", 0, np.float32, [1], unit.ctypes.data)
+    binding.bind_output("score", "cpu", 0, np.float32, [2], score.ctypes.data)
+    session.run_with_iobinding(binding, onnxruntime.RunOptions())
+    assert score.tolist() == [100, 100]
 
 
 @pytest.mark.parametrize("rtx", [True, False])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,6 +182,8 @@ def test_frames_it_cannot_take_do_not_reach_the_device(opened: Open) -> None:
     sampler, driver, engine = opened()
     with pytest.raises(FrameError, match="at least 16×16"):
         sampler.scores(lattice(FRAME[:14], downscale=2), KEY, 0, 5)
+    with Certifier(sampler=sampler) as certifier, pytest.raises(FrameError, match=r"in device memory.*array\.get\(\)"):
+        certifier.certify(SimpleNamespace(__cuda_array_interface__={"shape": FRAME.shape}))
     assert engine.sizes == []
     assert driver.log == []
 
