@@ -17,11 +17,13 @@ import numpy as np
 from ..bundle import GRAPHS, Bundle
 from ..errors import BundleError, DependencyError, DeviceError
 from .gpu import GpuSampler
-from .onnx import BATCH
 from .pycuda_driver import PyCudaDriver
 from .refusals import first_line
 
 PROVIDER = "CUDAExecutionProvider"
+BATCH = 8
+"""Pictures a call where the graph leaves it open."""
+
 INSTALL = "pip uninstall onnxruntime, then pip install 'stochastic-biqa[gpu]'"
 
 
