@@ -10,7 +10,7 @@ GPU_BIN := $(GPU_VENV)/bin
 GPU_BUNDLE := build/gpu
 HAS_GPU := import ctypes; raise SystemExit(ctypes.CDLL("libcuda.so.1").cuInit(0))
 
-.PHONY: demo test test-long test-tensorrt gpu-check lint model clean
+.PHONY: demo test test-long test-tensorrt test-pycuda gpu-check lint model clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -26,6 +26,10 @@ test-long: $(VENV)/test.stamp
 # Compiles engines with TensorRT-RTX, which takes no GPU but wheels of 95 MB: not part of `make test`.
 test-tensorrt: $(VENV)/tensorrt.stamp
 	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_engines.py
+
+# Runs the sampler on PyCUDA itself, built from source on a stand-in for libcuda: minutes, not part of `make test`.
+test-pycuda: $(VENV)/pycuda.stamp
+	$(BIN)/python -m pytest tests/runtime/test_pycuda.py
 
 # What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and the benchmark, writes its results.
 # An engine that cannot be compiled here is told and left out; its tests skip.
@@ -67,6 +71,15 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/tensorrt.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtx]'
+	touch $@
+
+STAND_IN := $(abspath build/libcuda.so.1)
+
+$(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/runtime/kernels/driver.cpp
+	mkdir -p build
+	g++ -std=c++17 -O1 -fPIC -shared -Wno-unknown-pragmas -Wl,-soname,libcuda.so.1 -Iruntime/samplers/kernels \
+	  -o $(STAND_IN) tests/runtime/kernels/host.cpp tests/runtime/kernels/driver.cpp
+	LIBCUDA=$(STAND_IN) .ci/pycuda $(BIN)/python
 	touch $@
 
 # PyCUDA comes first: it is built from source, and the likeliest to fail.

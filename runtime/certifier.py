@@ -104,11 +104,11 @@ class Certifier:
         self._terms = Terms(check_epsilon(0.1 if epsilon is None else epsilon), alpha, scope)
         check_parameters(samples, 0.0, alpha)
         self._owned = sampler is None
-        self._sampler: Sampler
-        if sampler is None:
-            self._sampler = _open_sampler(bundle, device, precision, threads)
-        else:
-            self._sampler = _as_sampler(sampler, sigma, downscale)
+        self._sampler: Sampler = (
+            _open_sampler(bundle, device, precision, threads)
+            if sampler is None
+            else _as_sampler(sampler, sigma, downscale)
+        )
         self._source = Source(self._sampler, noise, int(samples), progress)
 
     @property

@@ -82,7 +82,7 @@ def test_every_command_exists(command: str) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_commands_without_a_gpu(shell: Shell, tmp_path: Path) -> None:
-    """Kernels are compiled into a bundle, doctor says what is left, and certify says it in one line, running nothing."""
+    """Kernels get into a bundle, doctor says what is left, and certify names it in one line and runs nothing."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("cuda.bindings.nvrtc")
     shutil.copytree(DEFAULT_BUNDLE, tmp_path / "fast")

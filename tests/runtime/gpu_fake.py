@@ -167,8 +167,8 @@ class FakeEngine:
     def bind(self, height: int, width: int, inputs: Sequence[int], unit: int, score: int) -> None:
         self._driver._call("bind")
         shape = (self.batch, 3, height, width)
-        self._inputs = [_array(address, shape) for address in inputs]
-        self._unit, self._score = _array(unit, (1,)), _array(score, (self.batch,))
+        self._inputs = [device_array(address, shape) for address in inputs]
+        self._unit, self._score = device_array(unit, (1,)), device_array(score, (self.batch,))
 
     def run(self, slot: int, stream: Stream) -> None:
         self._driver._call("engine")
@@ -182,6 +182,6 @@ class FakeEngine:
         self.closed = True
 
 
-def _array(address: int, shape: tuple[int, ...]) -> np.ndarray:
+def device_array(address: int, shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.prod(shape))
     return np.ctypeslib.as_array((ctypes.c_float * size).from_address(address)).reshape(shape)
