@@ -4,7 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test test-long test-tensorrt lint model clean
+# A machine with a GPU has an environment of its own: onnxruntime and onnxruntime-gpu install the same module.
+GPU_VENV := .venv-gpu
+GPU_BIN := $(GPU_VENV)/bin
+GPU_BUNDLE := build/gpu
+HAS_GPU := import ctypes; raise SystemExit(ctypes.CDLL("libcuda.so.1").cuInit(0))
+
+.PHONY: demo test test-long test-tensorrt test-pycuda gpu-check lint model clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -21,6 +27,25 @@ test-long: $(VENV)/test.stamp
 test-tensorrt: $(VENV)/tensorrt.stamp
 	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_engines.py
 
+# Runs the sampler on PyCUDA itself, built from source on a stand-in for libcuda: minutes, not part of `make test`.
+test-pycuda: $(VENV)/pycuda.stamp
+	$(BIN)/python -m pytest tests/runtime/test_pycuda.py
+
+# What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and the benchmark, writes its results.
+# An engine that cannot be compiled here is told and left out; its tests skip.
+gpu-check:
+	@$(PYTHON) -c '$(HAS_GPU)' 2>/dev/null || \
+	  { echo "error: make gpu-check takes an NVIDIA GPU and its driver, and finds none; nothing was installed" >&2; exit 1; }
+	$(MAKE) $(GPU_VENV)/gpu.stamp
+	$(GPU_BIN)/python -m export build --fp16 --target cuda --out $(GPU_BUNDLE)
+	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt
+	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt-rtx
+	$(GPU_BIN)/python -m runtime doctor --model $(GPU_BUNDLE)
+	GPU_BUNDLE=$(GPU_BUNDLE) $(GPU_BIN)/python -m pytest -m gpu -rs
+	mkdir -p benchmarks/results
+	$(GPU_BIN)/python -m benchmarks.latency --model $(GPU_BUNDLE) --device cuda --json benchmarks/results/$$($(GPU_BIN)/python \
+	  -c 'from runtime.driver import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))').json
+
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,7 +56,7 @@ model: $(VENV)/test.stamp
 	$(BIN)/python -m export build --out runtime/models/default
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(GPU_VENV) build
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,4 +71,23 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/tensorrt.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rtx]'
+	touch $@
+
+STAND_IN := $(abspath build/libcuda.so.1)
+
+$(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/runtime/kernels/driver.cpp
+	mkdir -p build
+	g++ -std=c++17 -O1 -fPIC -shared -Wno-unknown-pragmas -Wl,-soname,libcuda.so.1 -Iruntime/samplers/kernels \
+	  -o $(STAND_IN) tests/runtime/kernels/host.cpp tests/runtime/kernels/driver.cpp
+	LIBCUDA=$(STAND_IN) .ci/pycuda $(BIN)/python
+	touch $@
+
+# PyCUDA comes first: it is built from source, and the likeliest to fail.
+$(GPU_VENV)/gpu.stamp: .ci/pycuda pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	.ci/pycuda $(GPU_BIN)/python
+	$(GPU_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[video,export,train,benchmark,test,rtx]'
+	$(GPU_BIN)/python -m pip uninstall --quiet --yes onnxruntime
+	$(GPU_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'onnxruntime-gpu[cuda,cudnn]'
 	touch $@

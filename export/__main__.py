@@ -9,8 +9,8 @@ from pathlib import Path
 
 from runtime.bundle import Defaults, open_bundle
 from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
-from runtime.flavours import MODULES
 
+from .compile import TARGETS
 from .engine_options import add_engine_options, requests_of, size
 
 _EXAMPLES = """examples:
@@ -86,15 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--target",
         action="append",
-        choices=["onnx", *MODULES],
-        help="compile engines as well (default onnx: none); repeatable",
+        choices=["onnx", *TARGETS],
+        help="add GPU kernels, and with TensorRT engines as well (default onnx: none); repeatable",
     )
     add_engine_options(make)
 
-    compiler = commands.add_parser("compile", help="add engines to a bundle, on the machine that will run them")
+    compiler = commands.add_parser("compile", help="add GPU kernels and engines to a bundle")
     compiler.add_argument("bundle", type=Path)
     compiler.add_argument(
-        "--target", action="append", choices=list(MODULES), required=True, help="TensorRT or TensorRT-RTX; repeatable"
+        "--target",
+        action="append",
+        choices=list(TARGETS),
+        required=True,
+        help="GPU kernels alone for ONNX Runtime (cuda), or with engines of TensorRT or TensorRT-RTX; repeatable",
     )
     add_engine_options(compiler)
     compiler.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="write another bundle (default: in place)")
@@ -152,8 +156,8 @@ def _build(options: argparse.Namespace) -> None:
         try:
             bundle = compile_bundle(bundle, request, quiet=options.quiet, report=report)
         except (DependencyError, DeviceError) as error:
-            # The bundle is complete without engines, and those of full TensorRT are made where they run.
-            _say(f"no engine for {request.flavour} yet: {error}")
+            # The bundle is complete for the CPU, and engines of full TensorRT are made where they run.
+            _say(f"not ready for {request.flavour} yet: {error}")
             _say(f"on the machine that will run it: {finishing_command(bundle.path, request)}")
     print(bundle.path)
 

@@ -1,4 +1,4 @@
-"""Bundle → the same bundle with engines: each is compiled, keyed and stored beside the graph it came from.
+"""Bundle → the same bundle with what a GPU needs: kernels, and engines, each keyed and stored beside its graph.
 
 The bundle is rewritten whole or not at all; its graphs, and with them its identity, stay as they are.
 """
@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from runtime.bundle import GRAPHS, Bundle, Engine, file_entry, write_bundle
 from runtime.driver import Gpu, find_gpus
-from runtime.engines import plan_name
+from runtime.engines import narrowest, plan_name
 from runtime.errors import DeviceError, ExportError
-from runtime.flavours import load_flavour
+from runtime.flavours import MODULES, load_flavour
+from runtime.samplers.kernels import FOLDER
 
 from .build import Report, silent
+from .kernels import compile_kernels, compiler_version
 from .tensorrt import Options, compile_plan, make_profile
+
+CUDA = "cuda"
+"""The target without an engine: ONNX Runtime's CUDA provider runs the graph, and only the kernels are needed."""
+
+TARGETS = (CUDA, *MODULES)
+"""What a GPU can run a bundle with."""
 
 SMS = ("sm86", "sm89", "sm120")
 """What TensorRT-RTX compiles for where no GPU is here: GeForce and RTX 30, 40 and 50."""
@@ -28,9 +37,10 @@ Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile. None leaves the choice: ``precisions`` the narrowest graph the bundle has; ``sms`` (sm89 for
-    8.9, TensorRT-RTX only) the GPU that is here, else ``SMS``; ``batch`` and ``sizes`` as ``make_profile`` does;
-    ``hardware`` all GPUs of the compute capability for TensorRT-RTX, the very model for TensorRT."""
+    """What to compile for one of ``TARGETS``. None leaves the choice: ``precisions`` the narrowest graph the bundle
+    has; ``sms`` (sm89 for 8.9, TensorRT-RTX only) the GPU that is here, else ``SMS``; ``batch`` and ``sizes`` as
+    ``make_profile`` does; ``hardware`` all GPUs of the compute capability for TensorRT-RTX, the very model for
+    TensorRT."""
 
     flavour: str
     precisions: Sequence[str] | None = None
@@ -46,6 +56,9 @@ class Request:
         if self.flavour == "tensorrt":
             if self.sms:
                 raise ExportError("--sm is for --target tensorrt-rtx: TensorRT compiles for the GPU it runs on")
+        elif self.flavour == CUDA:
+            if self != Request(CUDA):
+                raise ExportError("--target cuda has no engine, and so none of an engine's options")
         elif self.hardware is not None or self.version_compatible or self.timing_cache is not None:
             raise ExportError(
                 "--hardware, --version-compatible and --timing-cache are for --target tensorrt: TensorRT-RTX compiles "
@@ -56,41 +69,55 @@ class Request:
 def compile_bundle(
     bundle: Bundle, request: Request, *, out: Path | None = None, quiet: bool = False, report: Report = silent
 ) -> Bundle:
-    """Compile engines and write the bundle that holds them, in its own place or at ``out``.
+    """Compile kernels and engines and write the bundle that holds them, in its own place or at ``out``.
 
-    An engine of the same name is replaced, one of another graph dropped. Raises DependencyError without the
-    flavour's package, DeviceError without the GPU it needs, ExportError where it cannot compile; then nothing is
-    written.
+    Kernels and an engine of the same name are replaced, an engine of another graph dropped. Raises DependencyError
+    without NVRTC or the flavour's package, DeviceError without the GPU it needs, ExportError where it cannot compile;
+    then nothing is written.
     """
     request.check()
     manifest = bundle.manifest
+    plans = () if request.flavour == CUDA else _plans(bundle, request, quiet, report)
+    report("compiling the GPU kernels")
+    kernels, compiler = _kernels(), compiler_version()
+    hashes = {precision: manifest.files[graph].sha256 for precision, graph in GRAPHS.items() if graph in manifest.files}
+    engines = {n: e for n, e in manifest.engines.items() if hashes.get(e.precision) == e.model_sha256}
+    dropped = set(manifest.engines) - set(engines)
+    kept = [name for name in manifest.files if name not in dropped and not name.startswith(FOLDER)]
+    contents = {**{name: bundle.read(name) for name in kept}, **kernels}
+    for name, engine, plan in plans:
+        contents[name], engines[name] = plan, engine
+    files = {name: file_entry(data) for name, data in contents.items()}
+    made_with = {**manifest.made_with, "nvrtc": compiler}
+    written = replace(manifest, files=files, engines=engines, made_with=made_with)
+    return write_bundle(out or bundle.path, written, contents)
+
+
+def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Iterator[tuple[str, Engine, bytes]]:
+    """Name, key and bytes of each engine of a request, compiled as they are asked for; what is wrong is said before."""
+    manifest = bundle.manifest
     profile = make_profile(manifest.input, request.batch, request.sizes)
-    precisions = request.precisions or [name for name, graph in GRAPHS.items() if graph in manifest.files][-1:]
+    precisions = request.precisions or [narrowest(bundle)]
     for precision in precisions:
         if GRAPHS[precision] not in manifest.files:
             raise ExportError(f"{bundle.path} has no {GRAPHS[precision]}: build it with `export build --{precision}`")
     trt = load_flavour(request.flavour)
-    gpus = _gpus(needed=request.flavour == "tensorrt")
-    hashes = {precision: manifest.files[graph].sha256 for precision, graph in GRAPHS.items() if graph in manifest.files}
-    engines = {n: e for n, e in manifest.engines.items() if hashes.get(e.precision) == e.model_sha256}
-    dropped = set(manifest.engines) - set(engines)
-    contents = {name: bundle.read(name) for name in manifest.files if name not in dropped}
-
     full = request.flavour == "tensorrt"
+    gpus = _gpus(needed=full)
     hardware = (request.hardware or "same-gpu") if full else "same-sm"
     made_on = gpus[0] if gpus else None
-    for precision, sm in itertools.product(precisions, _sms(request, gpus)):
+
+    def compiled(precision: str, sm: str) -> tuple[str, Engine, bytes]:
         report(f"compiling {precision} for {sm} with {request.flavour} {trt.__version__}")
         started = time.monotonic()
         options = Options(
             profile, None if full else sm, hardware, request.version_compatible, request.timing_cache, quiet
         )
-        plan = compile_plan(trt, contents[GRAPHS[precision]], options)
+        plan = compile_plan(trt, bundle.read(GRAPHS[precision]), options)
         name = plan_name(sm, request.flavour, trt.__version__, precision)
         report(f"{name}: {len(plan) / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
-        contents[name] = plan
-        engines[name] = Engine(
-            model_sha256=hashes[precision],
+        engine = Engine(
+            model_sha256=bundle.graph_digest(precision),
             precision=precision,
             flavour=request.flavour,
             version=trt.__version__,
@@ -102,8 +129,15 @@ def compile_bundle(
             driver=made_on.driver if made_on else None,
             cuda=made_on.cuda if made_on else None,
         )
-    files = {name: file_entry(data) for name, data in contents.items()}
-    return write_bundle(out or bundle.path, replace(manifest, files=files, engines=engines), contents)
+        return name, engine, plan
+
+    return itertools.starmap(compiled, itertools.product(precisions, _sms(request, gpus)))
+
+
+@cache
+def _kernels() -> Mapping[str, bytes]:
+    """The kernels for every GPU: one compiler and source make the same bytes, so once a process."""
+    return compile_kernels()
 
 
 def finishing_command(path: Path, request: Request) -> str:

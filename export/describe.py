@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import onnx
 
 from runtime.bundle import MODEL, Bundle, Engine, InputContract, Parity, Part, ScoreContract
+from runtime.samplers.kernels import FOLDER
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,13 @@ def table(bundle: Bundle) -> str:
     ]
     rows += [(f"parity {name}", _parity(parity)) for name, parity in manifest.parity.items()]
     rows += [(f"engine {engine.precision} {engine.sm}", _engine(engine)) for engine in manifest.engines.values()]
+    kernels = [name for name in manifest.files if name.startswith(FOLDER)]
+    if kernels:
+        rows.append(("kernels", _kernels(kernels)))
     rows += [
-        (f"file {name}", f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}") for name, entry in manifest.files.items()
+        (f"file {name}", f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}")
+        for name, entry in manifest.files.items()
+        if name not in kernels
     ]
     rows.append(("made with", ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())))
     width = max(len(name) for name, _ in rows)
@@ -88,6 +95,11 @@ def _engine(engine: Engine) -> str:
         f"{engine.flavour} {engine.version}{' and later' if engine.version_compatible else ''}{hardware}, batch "
         f"{profile.batch}, {low} to {high}, tuned for {best}{made_on}"
     )
+
+
+def _kernels(names: Sequence[str]) -> str:
+    sms = {int(found[1]) for found in (re.search(r"sm_(\d+)\.cubin$", name) for name in names) if found}
+    return f"{len(names)} files, machine code for {', '.join(f'sm{sm}' for sm in sorted(sms))}, PTX for later GPUs"
 
 
 def _part(part: Part) -> str:

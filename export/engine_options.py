@@ -10,7 +10,7 @@ from runtime.engines import HARDWARE
 from runtime.errors import ExportError
 from runtime.flavours import MODULES
 
-from .compile import SMS, Request
+from .compile import CUDA, SMS, Request
 from .tensorrt import BATCH, MAXIMUM, OPTIMUM
 
 
@@ -66,7 +66,9 @@ def add_engine_options(command: argparse.ArgumentParser) -> None:
 def requests_of(options: argparse.Namespace) -> list[Request]:
     """What to compile: a request a target. Raises ExportError for an option that no target has."""
     requests = [
-        Request(
+        Request(CUDA)
+        if target == CUDA
+        else Request(
             flavour=target,
             precisions=options.precision,
             sms=options.sm if target == "tensorrt-rtx" else None,
@@ -79,7 +81,7 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
         for target in dict.fromkeys(options.target or ())
         if target != "onnx"
     ]
-    targets = {request.flavour for request in requests}
+    targets = {request.flavour for request in requests} - {CUDA}
     for option, value, target in (
         ("--sm", options.sm, "tensorrt-rtx"),
         ("--hardware", options.hardware, "tensorrt"),

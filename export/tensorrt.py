@@ -20,6 +20,7 @@ from typing import Any
 from runtime.bundle import InputContract, Profile
 from runtime.engines import HARDWARE
 from runtime.errors import ExportError
+from runtime.flavours import make_logger
 
 from .canonical import INPUTS, OUTPUT
 
@@ -80,7 +81,7 @@ def _both(size: Any) -> tuple[int, int]:
 
 def compile_plan(trt: Any, graph: bytes, options: Options) -> bytes:
     """Compile a graph with ``trt``, a module of ``runtime.flavours``. Raises ExportError with TensorRT's own words."""
-    logger = _logger(trt)
+    logger = make_logger(trt)
     builder = trt.Builder(logger)
     # TensorRT 10 asks for the flag, 11 has nothing else.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -145,21 +146,6 @@ def _check_ends(trt: Any, network: Any) -> None:
     found = [tensor.name for tensor in (*inputs, *outputs)]
     if found != [*INPUTS, OUTPUT] or any(tensor.dtype != trt.float32 for tensor in (*inputs, *outputs)):
         raise ExportError(f"the graph has the inputs and outputs {found}, not fp32 {', '.join((*INPUTS, OUTPUT))}")
-
-
-def _logger(trt: Any) -> Any:
-    """A logger that keeps errors for the exception and drops the rest."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.ERROR:
-                self.errors.append(message)
-
-    return Logger()
 
 
 def _watch(trt: Any, config: Any) -> Any:

@@ -326,8 +326,12 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of ``model.onnx``: the identity of the certified function."""
-        return self.manifest.files[MODEL].sha256
+        """SHA-256 (hex) of ``model.onnx``: the identity of the function certified in fp32."""
+        return self.graph_digest("fp32")
+
+    def graph_digest(self, precision: str) -> str:
+        """SHA-256 (hex) of the graph of a precision that the bundle has: each is a function of its own."""
+        return self.manifest.files[GRAPHS[precision]].sha256
 
     def read(self, name: str) -> bytes:
         """The bytes of one file, after its size and SHA-256 were compared with the manifest."""

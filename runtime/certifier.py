@@ -20,7 +20,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import open_bundle
+from .bundle import Bundle, open_bundle
 from .certificate import Certificate, check_epsilon
 from .clip import Clip, Frames
 from .decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
@@ -43,8 +43,10 @@ class Certifier:
 
     ``model``: a bundle (directory or .zip), None for the default model. ``sampler``: a
     :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or any function of a noisy image with
-    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device`` or ``threads``. ``device``: "cpu";
-    another one is never replaced by it silently. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total
+    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``, ``precision`` or ``threads``.
+    ``device``: "cpu", or "cuda", which is never replaced by it silently (docs/gpu.md). ``precision``: of the graph that
+    is certified, each a function of its own: "fp32", or on a GPU "fp16" where the bundle has it, which is the default
+    there. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total
     error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at
     least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may
     know, for tests. ``threads``: CPU threads of the engine, default all. ``progress``: called with the number of
@@ -59,6 +61,7 @@ class Certifier:
         model: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
+        precision: str | None = None,
         epsilon: float | None = None,
         alpha: float | None = None,
         samples: int | None = None,
@@ -92,21 +95,20 @@ class Certifier:
             samples = defaults.samples if samples is None else samples
         elif model is not None:
             raise ParameterError("give a model or a sampler, not both")
-        elif device != "cpu" or threads is not None:
-            raise ParameterError("device and threads belong to a model: a sampler runs where its owner put it")
+        elif device != "cpu" or precision is not None or threads is not None:
+            raise ParameterError(
+                "device, precision and threads belong to a model: a sampler runs where and how its owner put it"
+            )
         samples = 501 if samples is None else samples
         alpha = 1e-3 if alpha is None else _number("alpha", alpha)
         self._terms = Terms(check_epsilon(0.1 if epsilon is None else epsilon), alpha, scope)
         check_parameters(samples, 0.0, alpha)
         self._owned = sampler is None
-        if sampler is None:
-            from .samplers.onnx import OnnxSampler
-
-            self._sampler: Sampler = OnnxSampler(
-                bundle, device=device, threads=None if threads is None else int(threads)
-            )
-        else:
-            self._sampler = _as_sampler(sampler, sigma, downscale)
+        self._sampler: Sampler = (
+            _open_sampler(bundle, device, precision, threads)
+            if sampler is None
+            else _as_sampler(sampler, sigma, downscale)
+        )
         self._source = Source(self._sampler, noise, int(samples), progress)
 
     @property
@@ -291,6 +293,21 @@ class Certifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _open_sampler(bundle: Bundle, device: str, precision: str | None, threads: int | None) -> Sampler:
+    """The bundle's graph on a device. Raises what the device's module says of what is missing."""
+    if device == "cuda":
+        from .samplers.routes import open_route
+
+        if threads is not None:
+            raise ParameterError("threads are those of device 'cpu': leave them out with device 'cuda'")
+        return open_route(bundle, precision)
+    from .samplers.onnx import OnnxSampler
+
+    if precision not in (None, "fp32"):
+        raise DeviceError(f"device 'cpu' runs the fp32 graph, not {precision}: use device='cuda'")
+    return OnnxSampler(bundle, threads=None if threads is None else int(threads))
 
 
 def _first_narrow(drawing: Drawing, looks: Schedule, tolerance: float) -> int:

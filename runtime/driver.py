@@ -27,6 +27,11 @@ class Gpu:
     driver: str | None
     cuda: str
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """(major, minor) of the compute capability."""
+        return divmod(int(self.sm.removeprefix("sm")), 10)
+
 
 def find_gpus() -> list[Gpu]:
     """The GPUs of this machine. Raises DeviceError saying what is missing: the driver, or a GPU it can use."""

@@ -43,19 +43,36 @@ def plan_name(sm: str, flavour: str, version: str, precision: str) -> str:
     return f"engines/{sm}-{flavour}-{version}-{precision}.plan"
 
 
-def find_plan(
-    bundle: Bundle, target: Target, precision: str, *, height: int, width: int, batch: int | None = None
-) -> str:
-    """The name of the plan that fits: the one tuned nearest to ``height``×``width`` (the engine's input).
+def narrowest(bundle: Bundle) -> str:
+    """The precision of the narrowest graph a bundle has: what a GPU runs where nobody says another."""
+    return [precision for precision, graph in GRAPHS.items() if graph in bundle.manifest.files][-1]
 
-    ``batch`` None takes any. Raises DeviceError that gives each plan's reason and the command that builds one.
-    """
+
+def check_precision(bundle: Bundle, precision: str) -> None:
+    """Raises DeviceError for a precision that is unknown, or that the bundle has no graph of."""
     if precision not in GRAPHS:
         raise DeviceError(f"precision {precision!r} is unknown: {', '.join(GRAPHS)}")
     if GRAPHS[precision] not in bundle.manifest.files:
         raise DeviceError(
             f"{bundle.path} has no {GRAPHS[precision]}: build it again with `python -m export build --{precision}`"
         )
+
+
+def find_plan(
+    bundle: Bundle,
+    target: Target,
+    precision: str,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    batch: int | None = None,
+) -> str:
+    """The name of the plan that fits: the one tuned nearest to ``height``×``width`` (the engine's input).
+
+    Where these are None, the one that takes the largest pictures; ``batch`` None takes any. Raises DeviceError that
+    gives each plan's reason and the command that builds one.
+    """
+    check_precision(bundle, precision)
     reasons = {
         name: mismatch(engine, bundle, target, precision, height=height, width=width, batch=batch)
         for name, engine in bundle.manifest.engines.items()
@@ -63,14 +80,17 @@ def find_plan(
     fitting = [name for name, reason in reasons.items() if reason is None]
     if not fitting:
         said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "it holds no engine"
+        at = "" if height is None or width is None else f" at {width}×{height}"
         raise DeviceError(
-            f"{bundle.path} has no engine for {target.flavour} {target.version} on {target.sm} in {precision} at "
-            f"{width}×{height} ({said}). Compile one with `{rebuild_command(bundle, target, precision)}`"
+            f"{bundle.path} has no engine for {target.flavour} {target.version} on {target.sm} in {precision}{at} "
+            f"({said}). Compile one with `{rebuild_command(bundle, target, precision)}`"
         )
 
     def distance(name: str) -> int:
-        optimum = bundle.manifest.engines[name].profile.optimum
-        return abs(optimum[0] * optimum[1] - height * width)
+        profile = bundle.manifest.engines[name].profile
+        if height is None or width is None:
+            return -profile.maximum[0] * profile.maximum[1]
+        return abs(profile.optimum[0] * profile.optimum[1] - height * width)
 
     return min(fitting, key=lambda name: (distance(name), name))
 
@@ -81,8 +101,8 @@ def mismatch(
     target: Target,
     precision: str,
     *,
-    height: int,
-    width: int,
+    height: int | None = None,
+    width: int | None = None,
     batch: int | None = None,
 ) -> str | None:
     """Why a plan does not fit, in words; None where it does."""
@@ -95,8 +115,8 @@ def mismatch(
         f"it is for version {engine.version}": _version_fits(engine, target.version),
         f"it is for {_hardware(engine)}": _hardware_fits(engine, target),
         f"it takes batches of {profile.batch}, not {batch}": batch in (None, profile.batch),
-        f"it takes {_size(profile.minimum)} to {_size(profile.maximum)}, others take --sizes": profile.covers(
-            height, width
+        f"it takes {_size(profile.minimum)} to {_size(profile.maximum)}, others take --sizes": (
+            height is None or width is None or profile.covers(height, width)
         ),
     }
     return next((reason for reason, fits in checks.items() if not fits), None)

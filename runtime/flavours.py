@@ -32,3 +32,18 @@ def load_flavour(flavour: str) -> Any:
         except (ImportError, OSError, RuntimeError) as error:  # its libraries are missing or need another driver
             reason = f"{type(error).__name__}: {error}"
     raise DependencyError(f"{flavour} cannot be used, {reason}: {INSTALL[flavour]}")
+
+
+def make_logger(trt: Any) -> Any:
+    """A logger for a module of ``load_flavour``: it keeps ``errors`` for the exception and drops the rest."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.ERROR:
+                self.errors.append(message)
+
+    return Logger()

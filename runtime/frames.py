@@ -69,6 +69,11 @@ def check_frame(frame: Any, bit_depth: int | None = None) -> int:
     ``frame``: uint8 or uint16, H×W×3, channels R, G, B. ``bit_depth``: default 8 for uint8 and 16 for
     uint16; pass 10 or 12 for video code values stored in uint16.
     """
+    if hasattr(frame, "__cuda_array_interface__"):
+        raise FrameError(
+            "the frame is in device memory, and its hash and its noise key are made on the host: pass array.get() or "
+            "tensor.cpu().numpy()"
+        )
     if not isinstance(frame, np.ndarray):
         raise FrameError(f"a frame is a NumPy array, not {type(frame).__name__}: use numpy.asarray(image)")
     if frame.dtype not in (np.uint8, np.uint16):

@@ -8,12 +8,17 @@ import platform
 from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from ..bundle import open_bundle
+from ..bundle import Bundle, open_bundle
 from ..driver import find_gpus
 from ..errors import BiqaError, DeviceError
 from ..flavours import INSTALL, MODULES
+from ..samplers import pycuda_driver
+from ..samplers.kernels import ADD_KERNELS, ptx_file
+from ..samplers.kernels import MODULES as KERNELS
+from ..samplers.routes import find_route
 from ..version import __version__
 
 _PACKAGES = (
@@ -39,7 +44,7 @@ _GPU_PACKAGES = (
         ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13", "tensorrt-rtx"),
         INSTALL["tensorrt-rtx"],
     ),
-    ("pycuda", ("pycuda",), ("pycuda",), "pip install 'stochastic-biqa[tensorrt]' (needs g++ and CUDA's headers)"),
+    ("pycuda", ("pycuda",), ("pycuda",), pycuda_driver.INSTALL),
     (
         "nvrtc",
         (),
@@ -55,21 +60,22 @@ def add(subparsers: Any) -> None:
         help="what is installed, which device would be used, what is missing and how to get it",
         description="What is installed, which device would be used, what is missing and how to get it. "
         "Exit status 1 where frames cannot be certified on the CPU with the default model.",
-        epilog="example:\n  python -m runtime doctor --json",
+        epilog="examples:\n  python -m runtime doctor --json\n  python -m runtime doctor --model fast",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--model", type=Path, help="bundle to look into; default the one that ships")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    report = examine()
+    report = examine(options.model)
     print(json.dumps(report, indent=2) if options.json else _text(report))
     return 0 if report["devices"]["cpu"]["ready"] and report["model"]["ready"] else 1
 
 
-def examine() -> dict[str, Any]:
-    """The findings as JSON types."""
+def examine(model: Path | None = None) -> dict[str, Any]:
+    """The findings as JSON types. ``model``: a bundle, None for the one that ships."""
     packages = {}
     for distribution, module, purpose, extra in _PACKAGES:
         version = _version(distribution, module)
@@ -87,9 +93,9 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "packages": packages,
-        "model": _model(),
-        "gpu": {"driver": _driver(), **_gpu_packages(), "engines": _engines()},
-        "devices": {"cpu": _cpu(), "cuda": _cuda()},
+        "model": _model(model),
+        "gpu": {"driver": _driver(), **_gpu_packages(), **_gpu_files(model)},
+        "devices": {"cpu": _cpu(), "cuda": _cuda(model)},
     }
 
 
@@ -104,13 +110,13 @@ def _version(distribution: str, module: str) -> str | None:
     return "unknown"
 
 
-def _model() -> dict[str, Any]:
+def _model(model: Path | None) -> dict[str, Any]:
     try:
-        bundle = open_bundle()
+        bundle = open_bundle(model)
         bundle.verify()
     except (BiqaError, OSError) as error:
         return {"ready": False, "why": str(error)}
-    return {"ready": True, "name": bundle.manifest.name, "sha256": bundle.digest}
+    return {"ready": True, "name": bundle.manifest.name, "sha256": bundle.digest, "path": str(bundle.path)}
 
 
 def _cpu() -> dict[str, Any]:
@@ -127,8 +133,15 @@ def _cpu() -> dict[str, Any]:
     return {"ready": True, "provider": "CPUExecutionProvider", "onnxruntime": version}
 
 
-def _cuda() -> dict[str, Any]:
-    return {"ready": False, "why": "this version certifies on the CPU only; what the GPU road finds here is above"}
+def _cuda(model: Path | None) -> dict[str, Any]:
+    """Which route ``device="cuda"`` would take, or all that is missing. No engine is opened, nothing is started."""
+    try:
+        route = find_route(open_bundle(model))
+    except (BiqaError, OSError) as error:
+        return {"ready": False, "why": str(error)}
+    if route.missing:
+        return {"ready": False, "why": ". ".join(route.missing), "missing": list(route.missing)}
+    return {"ready": True, "provider": route.provider, "precision": route.precision, "plan": route.plan}
 
 
 def _driver() -> dict[str, Any]:
@@ -158,15 +171,24 @@ def _installed(distribution: str) -> str | None:
         return None
 
 
-def _engines() -> dict[str, Any]:
-    """The engines of the default model. None is opened; ``engines.py`` says which fits when one is."""
+def _gpu_files(model: Path | None) -> dict[str, Any]:
+    """Kernels and engines of a bundle. None is opened; ``engines.py`` says which fits when one is."""
     try:
-        bundle = open_bundle()
+        bundle = open_bundle(model)
     except (BiqaError, OSError) as error:
-        return {"found": None, "install": str(error)}
+        return {name: {"found": None, "install": str(error)} for name in ("kernels", "engines")}
     names = list(bundle.manifest.engines)
     command = f"python -m export compile {bundle.path} --target tensorrt-rtx, or tensorrt on the GPU that will run it"
-    return {"found": ", ".join(names) or None, "install": None if names else command, "names": names}
+    return {
+        "kernels": _kernels(bundle),
+        "engines": {"found": ", ".join(names) or None, "install": None if names else command, "names": names},
+    }
+
+
+def _kernels(bundle: Bundle) -> dict[str, Any]:
+    found = all(ptx_file(module) in bundle.manifest.files for module in KERNELS)
+    install = ADD_KERNELS.replace("BUNDLE", str(bundle.path))
+    return {"found": ", ".join(KERNELS) if found else None, "install": None if found else install}
 
 
 def _text(report: dict[str, Any]) -> str:
@@ -175,7 +197,7 @@ def _text(report: dict[str, Any]) -> str:
         found = package["version"] or f"missing: {package['install']}"
         lines.append(f"  {name:14} {found:12} {package['for']}")
     model = report["model"]
-    lines += ["", f"  default model  {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]
+    lines += ["", f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]
     lines.append("")
     for name, part in report["gpu"].items():
         lines.append(f"  {name:14} {part['found'] or 'missing: ' + part['install']}")

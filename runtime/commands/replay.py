@@ -167,7 +167,7 @@ def _frames(
     if certifier.sampler.digest != shared["model_sha256"]:
         raise RecordError(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
-            f"{certifier.sampler.digest[:12]}…: give the right one with --model"
+            f"{certifier.sampler.digest[:12]}…: give the right one with --model, and its graph with --precision"
         )
     frames = FileFrames(
         path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")
@@ -203,7 +203,7 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     else:
         secret = None
     return Certifier(
-        options.model, device=options.device, epsilon=shared["epsilon"], alpha=alpha,
+        options.model, device=options.device, precision=options.precision, epsilon=shared["epsilon"], alpha=alpha,
         samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
         threads=options.threads, progress=drawn,
     )  # fmt: skip

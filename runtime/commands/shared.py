@@ -29,7 +29,10 @@ MOST_SAMPLES = 10**9
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options that choose and place the engine."""
     parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
-    parser.add_argument("--device", default="cpu", help="cpu (default); never replaced silently")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; never replaced silently")
+    parser.add_argument(
+        "--precision", help="graph that is certified: fp32, or on a GPU fp16, the default there where the model has it"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
 
@@ -57,7 +60,7 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
         raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
     secret = read_secret(options.secret_file) if options.secret_file else None
     return Certifier(
-        options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
+        options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
         samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
         threads=options.threads, progress=bar.drawn,
     )  # fmt: skip

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import MODEL, Bundle
-from ..errors import BundleError, DependencyError, DeviceError, FrameError, ModelError
+from ..errors import BundleError, DependencyError, ModelError
 from ..frames import Lattice
 from ..noise import draw, table_for
+from .refusals import check_size, closed, failed, first_line
 
 BATCH = 4
 """Pictures a call where the graph leaves it open: large enough to amortise the call, small enough for the cache."""
@@ -29,9 +30,7 @@ class OnnxSampler:
     It may be called from several threads: they take turns, as there is one input buffer and one engine.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
-        if device != "cpu":
-            raise DeviceError(f"device {device!r} is not available here: this version runs on device='cpu'")
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -45,7 +44,7 @@ class OnnxSampler:
         except BundleError:
             raise
         except Exception as error:  # ONNX Runtime has no common base for its errors
-            raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {MODEL}: {_first_line(error)}") from None
+            raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {MODEL}: {first_line(error)}") from None
         inputs = sorted(i.name for i in session.get_inputs())
         if inputs != ["lattice", "unit"]:
             raise BundleError(f"{bundle.path}: {MODEL} takes {inputs}, not lattice and unit: build the bundle again")
@@ -88,8 +87,8 @@ class OnnxSampler:
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
         """The lattice in float32, with an engine input of its size allocated."""
         if self._session is None:
-            raise ModelError(f"{self.name} was closed: open another Certifier")
-        self._check_size(lattice)
+            raise closed(self.name)
+        check_size(lattice, self._contract, self.name)
         shape = (self._batch, *lattice.values.shape)
         if self._noisy.shape != shape:
             self._noisy = np.empty(shape, np.float32)
@@ -101,34 +100,14 @@ class OnnxSampler:
         try:
             (values,) = self._session.run(None, {"lattice": self._noisy, "unit": unit})
         except Exception as error:  # ONNX Runtime has no common base for its errors
-            raise ModelError(
-                f"{self.name} failed on a {lattice.width}×{lattice.height} input: {_first_line(error)}"
-            ) from None
+            raise failed(self.name, lattice, error) from None
         if values.shape != (self._batch,):
             raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {self._batch}")
         scores: NDArray[np.float32] = values
         return scores
-
-    def _check_size(self, lattice: Lattice) -> None:
-        contract, k = self._contract, self.downscale
-        if lattice.height < contract.minimum_height or lattice.width < contract.minimum_width:
-            raise FrameError(
-                f"{self.name} needs frames of at least {contract.minimum_width * k}×{contract.minimum_height * k}, "
-                f"this one fills {lattice.width * k}×{lattice.height * k}"
-            )
-        fixed = (contract.height or lattice.height, contract.width or lattice.width)
-        if fixed != (lattice.height, lattice.width):
-            raise FrameError(
-                f"{self.name} was exported for frames of {fixed[1] * k}×{fixed[0] * k} only, this one fills "
-                f"{lattice.width * k}×{lattice.height * k}: resize it, or export without --size"
-            )
 
     def close(self) -> None:
         """Drop the session and the buffer, after the call that is running; again: nothing."""
         with self._lock:
             self._session = None
             self._noisy = np.empty((0, 3, 0, 0), np.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

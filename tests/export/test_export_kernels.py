@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from export.__main__ import main
+from export.compile import Request, compile_bundle
 from export.kernels import SMS, compile_kernels, compiler_version, read_usage
-from runtime.bundle import MODEL, file_entry, open_bundle, write_bundle
+from runtime.bundle import MODEL, Bundle, file_entry, open_bundle, write_bundle
 from runtime.errors import DependencyError, ExportError
 from runtime.samplers.kernels import KERNELS, MODULES, choose_file, cubin_file, ptx_file
 
@@ -112,3 +117,68 @@ def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(DependencyError, match=r"stochastic-biqa\[kernels\]"):
         compile_kernels()
+
+
+@pytest.fixture
+def copy(outsider: tuple[Bundle, list[str]], tmp_path: Path) -> Bundle:
+    shutil.copytree(outsider[0].path, tmp_path / "bundle")
+    return open_bundle(tmp_path / "bundle")
+
+
+def test_compile_adds_them(
+    compiled: tuple[dict[str, bytes], list[str]], copy: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernels of another version go, the graph and its identity stay."""
+    contents = {**{name: copy.read(name) for name in copy.manifest.files}, "kernels/noise.sm_70.cubin": b"old"}
+    manifest = replace(copy.manifest, files={name: file_entry(data) for name, data in contents.items()})
+    write_bundle(copy.path, manifest, contents)
+    assert main(["compile", str(copy.path), "--target", "cuda"]) == 0
+    assert "compiling the GPU kernels" in capsys.readouterr().err
+    made = open_bundle(copy.path)
+    made.verify()
+    assert made.digest == copy.digest
+    assert set(made.manifest.files) == set(copy.manifest.files) | set(compiled[0])
+    assert {name: made.read(name) for name in compiled[0]} == compiled[0]
+    assert made.manifest.made_with == {**copy.manifest.made_with, "nvrtc": compiler_version()}
+    assert main(["inspect", str(copy.path)]) == 0
+    said = capsys.readouterr().out
+    assert "24 files, machine code for sm75, sm80, sm86, sm89, sm90, sm100, sm120, PTX for later GPUs" in said
+    assert "file kernels/" not in said
+
+
+def test_build_adds_them(
+    compiled: tuple[dict[str, bytes], list[str]], faulty: Callable[[str], str], tmp_path: Path
+) -> None:
+    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
+    assert main([*command, "--target", "cuda", "--out", str(tmp_path / "b.zip")]) == 0
+    made = open_bundle(tmp_path / "b.zip")
+    assert set(compiled[0]) < set(made.manifest.files)
+    assert made.manifest.engines == {}
+
+
+def test_without_the_compiler_a_build_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, copy: Bundle, faulty: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One clear message: the bundle is whole without kernels, and compile leaves it as it was."""
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    import_module("export.compile")._kernels.cache_clear()
+    before = (copy.path / "manifest.json").read_bytes()
+    assert main(["compile", str(copy.path), "--target", "cuda", "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        "error: NVRTC, the compiler of the GPU kernels, is not installed: pip install 'stochastic-biqa[kernels]'\n"
+    )
+    assert (copy.path / "manifest.json").read_bytes() == before
+    out = copy.path.with_name("built")
+    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
+    assert main([*command, "--target", "cuda", "--out", str(out), "--quiet"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("not ready for cuda yet: NVRTC, the compiler of the GPU kernels, is not installed")
+    assert second == f"on the machine that will run it: python -m export compile {out} --target cuda"
+    assert not any(name.startswith("kernels/") for name in open_bundle(out).manifest.files)
+
+
+def test_kernels_alone_have_no_engine_options(copy: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", str(copy.path), "--target", "cuda", "--precision", "fp32"]) == 2
+    assert "--precision is for --target tensorrt or tensorrt-rtx" in capsys.readouterr().err
+    with pytest.raises(ExportError, match="--target cuda has no engine"):
+        compile_bundle(copy, Request("cuda", batch=2))

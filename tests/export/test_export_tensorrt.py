@@ -121,7 +121,7 @@ def test_build_without_a_compiler_finishes_the_bundle_and_says_how_to_go_on(
     assert main(command) == 0
     out_text, err = capsys.readouterr()
     assert out_text.strip() == str(out)
-    assert "no engine for tensorrt yet: tensorrt cannot be used" in err
+    assert "not ready for tensorrt yet: tensorrt cannot be used" in err
     assert err.rstrip().endswith(f"python -m export compile {out} --target tensorrt")
     assert open_bundle(out).manifest.engines == {}
     assert main(["compile", str(out), "--target", "tensorrt"]) == 2

@@ -264,7 +264,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == (0 if made["devices"]["cpu"]["ready"] and made["model"]["ready"] else 1)
     assert made["packages"]["numpy"]["version"] == np.__version__
     assert made["devices"]["cuda"]["ready"] is False
-    assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "engines"}
+    assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "kernels", "engines"}
     assert all(part["found"] or part["install"] for part in made["gpu"].values())
     main(["doctor"])
     text = capsys.readouterr().out

@@ -22,6 +22,12 @@ from ...errors import BundleError
 MODULES = ("lattice", "noise", "scores")
 """Stems of the sources: one compilation, one loaded module each."""
 
+ADD_KERNELS = "add the GPU kernels with `python -m export compile BUNDLE --target cuda`"
+"""What to do about a bundle that lacks them."""
+
+FOLDER = "kernels/"
+"""Of a bundle."""
+
 TILE = 4096
 """Values that one block of ``noise.cu`` makes at a time: of one sample, in row-major order of 3×h×w."""
 
@@ -72,12 +78,12 @@ def scores_grid(count: int) -> tuple[int, int]:
 
 def cubin_file(module: str, sm: int) -> str:
     """The bundle's name for a module's machine code for compute capability sm/10."""
-    return f"kernels/{module}.sm_{sm}.cubin"
+    return f"{FOLDER}{module}.sm_{sm}.cubin"
 
 
 def ptx_file(module: str) -> str:
     """The bundle's name for a module's portable assembly, for devices without machine code of their own."""
-    return f"kernels/{module}.ptx"
+    return f"{FOLDER}{module}.ptx"
 
 
 def choose_file(files: Collection[str], module: str, capability: tuple[int, int]) -> str:
@@ -87,13 +93,12 @@ def choose_file(files: Collection[str], module: str, capability: tuple[int, int]
     else PTX, which the driver compiles. Raises BundleError where the bundle has neither.
     """
     sm = 10 * capability[0] + capability[1]
-    found = [re.fullmatch(rf"kernels/{module}\.sm_(\d+)\.cubin", name) for name in files]
+    found = [re.fullmatch(rf"{FOLDER}{module}\.sm_(\d+)\.cubin", name) for name in files]
     runs = [n for n in (int(m[1]) for m in found if m) if n // 10 == capability[0] and n <= sm]
     if runs:
         return cubin_file(module, max(runs))
     if ptx_file(module) in files:
         return ptx_file(module)
     raise BundleError(
-        f"the bundle has no {module} kernel for compute capability {capability[0]}.{capability[1]}: "
-        "build it again with its GPU kernels"
+        f"the bundle has no {module} kernel for compute capability {capability[0]}.{capability[1]}: {ADD_KERNELS}"
     )

@@ -1,0 +1,105 @@
+"""What test_pycuda.py runs in a process of its own: PyCUDA on a libcuda of host memory. Arguments: libcuda, folder."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pytest
+from gpu_bundle import gpu_bundle
+from gpu_fake import device_array
+
+from runtime import Certifier, ModelError
+from runtime.bundle import MODEL
+from runtime.samplers.gpu import GpuSampler
+from runtime.samplers.pycuda_driver import PyCudaDriver, load_pycuda
+
+sys.setdlopenflags(os.RTLD_LAZY)  # the stand-in has only the calls that are made
+CUDA = ctypes.CDLL(sys.argv[1], os.RTLD_NOW | os.RTLD_GLOBAL)  # PyCUDA asks for a libcuda.so.1, and finds this one
+BUNDLE = gpu_bundle(Path(sys.argv[2]) / "b")
+BATCH = 4
+
+
+class Engine:
+    """The bundle's graph in ONNX Runtime on the CPU, run at once: so does everything of the stand-in."""
+
+    def __init__(self) -> None:
+        self.batch, self.record = BATCH, {"provider": "fake", "version": "fake 1"}
+        self._session = onnxruntime.InferenceSession(BUNDLE.read(MODEL), providers=["CPUExecutionProvider"])
+        self.fails = False
+
+    def check_size(self, height: int, width: int) -> None:
+        """Any."""
+
+    def bind(self, height: int, width: int, inputs: list[int], unit: int, score: int) -> None:
+        self._inputs = [device_array(address, (BATCH, 3, height, width)) for address in inputs]
+        self._unit, self._score = device_array(unit, (1,)), device_array(score, (BATCH,))
+
+    def run(self, slot: int, stream: SimpleNamespace) -> None:
+        assert stream.handle
+        if self.fails:
+            raise RuntimeError("out of luck")
+        (self._score[:],) = self._session.run(None, {"lattice": self._inputs[slot], "unit": self._unit})
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def state() -> tuple[int, int]:
+    return CUDA.standin_memory(), CUDA.standin_contexts()
+
+
+def same(sampler: GpuSampler, frame: np.ndarray) -> None:
+    """The certificate is the CPU's, all but the engine."""
+    with Certifier(BUNDLE.path, public_seed=1) as cpu, Certifier(sampler=sampler, public_seed=1, samples=101) as gpu:
+        made = [certifier.certify(frame).to_dict() for certifier in (cpu, gpu)]
+    assert made[0].pop("engine") != made[1].pop("engine")
+    assert made[0] == made[1]
+
+
+def main() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    driver, engine = PyCudaDriver(BUNDLE), Engine()
+    assert driver.resident("noise_f32") == 2 * 3
+    sampler = GpuSampler(BUNDLE, "fp32", driver, engine)
+    for picture in (frame, frame[:30], frame):
+        same(sampler, picture)
+    allocated = state()
+    assert allocated[1] == 0
+    other = threading.Thread(target=same, args=(sampler, frame[::-1]))
+    other.start()
+    other.join()
+    assert state() == allocated
+    engine.fails = True
+    with pytest.raises(ModelError, match="tiny failed on a 35×25 input: out of luck"):
+        same(sampler, frame)
+    assert state() == (0, 0)
+    engine.fails = False
+    same(sampler, frame)
+    sampler.close()
+    assert state() == (0, 0)
+
+    cuda = load_pycuda()  # a host program with a context and a stream of its own
+    context = cuda.Device(0).retain_primary_context()
+    context.push()
+    stream = cuda.Stream(1)
+    driver = PyCudaDriver(BUNDLE, context=context, stream=stream)
+    assert driver.engine_stream is stream
+    sampler = GpuSampler(BUNDLE, "fp32", driver, Engine())
+    same(sampler, frame)
+    sampler.close()
+    assert state() == (0, 1)
+    stream.synchronize()
+    del stream, driver, sampler
+    context.detach()
+    print("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The device loop against a GPU made of host memory: same certificates, order, buffers, failures, release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from clips import photograph
+from gpu_fake import FakeDriver, FakeEngine
+from kernel_host import COMPILER, Host, compile_host
+from tiny import graph, tiny_bundle
+
+from runtime import Certifier, FrameError, ModelError
+from runtime.bundle import GRAPHS, MODEL, Bundle, file_entry, write_bundle
+from runtime.frames import lattice
+from runtime.samplers import Sampler
+from runtime.samplers.gpu import GpuSampler
+from runtime.samplers.onnx import BATCH, OnnxSampler
+
+FRAME = photograph()[:50, :70]
+KEY = bytes(range(16))
+Open = Callable[..., tuple[GpuSampler, FakeDriver, FakeEngine]]
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    if COMPILER is None:
+        pytest.skip("g++ is not installed: the GPU kernels cannot be run on the host")
+    return compile_host(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return tiny_bundle(tmp_path / "b")
+
+
+@pytest.fixture
+def opened(host: Host, bundle: Bundle) -> Open:
+    """A sampler on a fake GPU, its driver and its engine."""
+
+    def make(*, eager: bool = True, batch: int = BATCH) -> tuple[GpuSampler, FakeDriver, FakeEngine]:
+        driver = FakeDriver(host, eager=eager)
+        engine = FakeEngine(bundle, driver, batch)
+        return GpuSampler(bundle, "fp32", driver, engine, {"gpu": "GPU A"}), driver, engine
+
+    return make
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_certificates_are_the_cpus(opened: Open, bundle: Bundle, eager: bool) -> None:
+    """Bit for bit, for several frames, sizes and bit depths: 101 samples are 26 batches of 4, the last with padding."""
+    sampler, _, _ = opened(eager=eager)
+    assert isinstance(sampler, Sampler)
+    deep = FRAME.astype(np.uint16) * 4
+    with Certifier(bundle.path, public_seed=3) as cpu, Certifier(sampler=sampler, public_seed=3, samples=101) as gpu:
+        for frame, depth in ((FRAME, 8), (FRAME[::-1], 8), (FRAME[:30, :41], 8), (deep, 10), (FRAME, 8)):
+            ours = gpu.certify(frame, bit_depth=depth).to_dict()
+            theirs = cpu.certify(frame, bit_depth=depth).to_dict()
+            assert ours.pop("engine") != theirs.pop("engine")
+            assert ours == theirs
+    sampler.close()
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize(("batch", "start", "count"), [(1, 0, 5), (3, 2, 11), (16, 0, 7), (4, 1 << 40, 8)])
+def test_samples_are_those_asked_for(
+    opened: Open, bundle: Bundle, eager: bool, batch: int, start: int, count: int
+) -> None:
+    values = lattice(FRAME, downscale=2)
+    fixed = tiny_bundle(bundle.path.with_name("fixed"), batch=batch)
+    expected = OnnxSampler(fixed).scores(values, KEY, start, count)
+    sampler, _, _ = opened(eager=eager, batch=batch)
+    found = sampler.scores(values, KEY, start, count)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+
+
+def test_the_fake_notices_a_missing_wait(opened: Open) -> None:
+    """Without the waits between the streams the scores are others: the tests above can fail."""
+    values = lattice(FRAME, downscale=2)
+    expected = opened()[0].scores(values, KEY, 0, 24)
+    for name, eager in (("noise waits", True), ("engine waits", False)):
+        sampler, driver, _ = opened(eager=eager)
+        real = driver.wait
+        driver.wait = lambda stream, event, real=real, name=name: (
+            None if f"{stream.name} waits" == name else real(stream, event)
+        )
+        assert not np.array_equal(sampler.scores(values, KEY, 0, 24), expected), name
+
+
+def test_order_of_one_call(opened: Open) -> None:
+    """Noise of batch j+1 is enqueued before engine j, the host waits once, and the frame is uploaded once."""
+    sampler, driver, _ = opened()
+    values = lattice(FRAME, downscale=2)
+    sampler.scores(values, KEY, 0, 10)
+    noise = ["noise waits", "noise_f32", "record on noise"]
+    engine = ["engine waits", "engine", "record on engine", "gather_scores"]
+    uploads = ["upload uint32", "upload uint16", "upload uint64", "upload int32", "upload float32"]
+    rest = [name for name in driver.log if name not in ("allocate", "pin", "bind")]
+    assert rest == [*uploads, *noise, *noise, *engine, *noise, *engine, *engine, "download", "the host waits"]
+    assert driver.pending() == 0
+    driver.log.clear()
+    sampler.scores(values, KEY, 10, 3)
+    assert driver.log == [*noise, *engine, "download", "the host waits"]
+
+
+def test_nothing_is_allocated_after_the_first_frame(opened: Open) -> None:
+    sampler, driver, _ = opened()
+    certifier = Certifier(sampler=sampler, samples=101)
+    certifier.certify(FRAME)
+    allocations, live = driver.allocations, set(driver.live)
+    for shift in range(5):
+        certifier.certify(np.roll(FRAME, shift, axis=1))
+    assert (driver.allocations, set(driver.live)) == (allocations, live)
+    certifier.certify(FRAME[:40])
+    assert len(driver.live) == len(live)
+    assert driver.allocations > allocations
+
+
+def test_close(opened: Open) -> None:
+    """Twice is once; memory, engine and driver are let go, and there are no scores any more."""
+    sampler, driver, engine = opened()
+    values = lattice(FRAME, downscale=2)
+    sampler.scores(values, KEY, 0, 5)
+    assert driver.live
+    sampler.close()
+    sampler.close()
+    assert not driver.live
+    assert (engine.closed, driver.closed) == (True, True)
+    with pytest.raises(ModelError, match="tiny was closed"):
+        sampler.scores(values, KEY, 0, 5)
+
+
+def test_every_call_may_fail(opened: Open) -> None:
+    """Whichever call of the device fails: one message, all memory free, and the next call gives the right scores."""
+    values = lattice(FRAME, downscale=2)
+    sampler, driver, _ = opened()
+    expected = sampler.scores(values, KEY, 0, 9)
+    for number in range(1, driver.calls + 1):
+        sampler, driver, _ = opened()
+        driver.fail_at = number
+        with pytest.raises(ModelError, match=r"^tiny failed on a 35×25 input: .*out of luck$"):
+            sampler.scores(values, KEY, 0, 9)
+        assert not driver.live, driver.log[-1]
+        assert np.array_equal(sampler.scores(values, KEY, 0, 9), expected)
+        sampler.close()
+
+
+def test_an_interrupt_releases_too(opened: Open) -> None:
+    sampler, driver, engine = opened()
+    values = lattice(FRAME, downscale=2)
+
+    def interrupted(slot: int, stream: object) -> None:
+        raise KeyboardInterrupt
+
+    engine.run, real = interrupted, engine.run
+    with pytest.raises(KeyboardInterrupt):
+        sampler.scores(values, KEY, 0, 5)
+    assert not driver.live
+    engine.run = real
+    assert len(sampler.scores(values, KEY, 0, 5)) == 5
+
+
+def test_a_device_that_is_lost(opened: Open) -> None:
+    """Where even freeing fails, the error is still the first one."""
+    sampler, driver, _ = opened()
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("the context is destroyed")
+
+    driver.launch = driver.free = driver.synchronize = lost
+    with pytest.raises(ModelError, match="the context is destroyed"):
+        sampler.scores(lattice(FRAME, downscale=2), KEY, 0, 5)
+
+
+def test_frames_it_cannot_take_do_not_reach_the_device(opened: Open) -> None:
+    sampler, driver, engine = opened()
+    with pytest.raises(FrameError, match="at least 16×16"):
+        sampler.scores(lattice(FRAME[:14], downscale=2), KEY, 0, 5)
+    with Certifier(sampler=sampler) as certifier, pytest.raises(FrameError, match=r"in device memory.*array\.get\(\)"):
+        certifier.certify(SimpleNamespace(__cuda_array_interface__={"shape": FRAME.shape}))
+    assert engine.sizes == []
+    assert driver.log == []
+
+
+def test_threads_take_turns(opened: Open, bundle: Bundle) -> None:
+    frames = [photograph()[: 40 + 10 * (i % 2), : 60 + i] for i in range(6)]
+    with Certifier(bundle.path, public_seed=1, samples=24) as cpu:
+        expected = [cpu.certify(frame).scores for frame in frames]
+    with Certifier(sampler=opened()[0], public_seed=1, samples=24) as gpu, ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda frame: gpu.certify(frame).scores, frames))
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_nan_scores_arrive(host: Host, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "n", extra="nan")
+    driver = FakeDriver(host, eager=True)
+    sampler = GpuSampler(bundle, "fp32", driver, FakeEngine(bundle, driver, 4))
+    assert np.isnan(sampler.scores(lattice(FRAME, downscale=2), KEY, 0, 6)).all()
+
+
+def test_the_record_names_the_graph_that_runs(host: Host, bundle: Bundle) -> None:
+    """fp16 is another function: its own SHA-256 is in the record and in the noise key."""
+    contents = {MODEL: bundle.read(MODEL), GRAPHS["fp16"]: graph("sixteen")}
+    manifest = replace(bundle.manifest, files={name: file_entry(data) for name, data in contents.items()})
+    both = write_bundle(bundle.path, manifest, contents)
+    made = {}
+    for precision in ("fp32", "fp16"):
+        driver = FakeDriver(host, eager=True)
+        sampler = GpuSampler(both, precision, driver, FakeEngine(both, driver, 4), {"gpu": "GPU A", "sm": "sm89"})
+        with Certifier(sampler=sampler, public_seed=1, samples=24) as certifier:
+            made[precision] = certifier.certify(FRAME)
+        record = made[precision].to_dict()
+        assert record["model_sha256"] == both.manifest.files[GRAPHS[precision]].sha256 == both.graph_digest(precision)
+        assert record["engine"] == {
+            "device": "cuda", "provider": "fake", "version": "fake 1", "precision": precision, "batch": 4,
+            "gpu": "GPU A", "sm": "sm89",
+        }  # fmt: skip
+    assert not np.array_equal(made["fp32"].scores, made["fp16"].scores)
+    assert both.digest == bundle.digest
