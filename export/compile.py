@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.bundle import GRAPHS, Bundle, Engine, file_entry, write_bundle
+from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, Engine, file_entry, write_bundle
 from runtime.driver import Gpu, find_gpus
 from runtime.engines import plan_name
 from runtime.errors import DeviceError, ExportError
@@ -65,7 +65,7 @@ def compile_bundle(
     request.check()
     manifest = bundle.manifest
     profile = make_profile(manifest.input, request.batch, request.sizes)
-    precisions = request.precisions or [name for name, graph in GRAPHS.items() if graph in manifest.files][-1:]
+    precisions = request.precisions or [name for name in ENGINE_PRECISIONS if GRAPHS[name] in manifest.files][-1:]
     for precision in precisions:
         if GRAPHS[precision] not in manifest.files:
             raise ExportError(f"{bundle.path} has no {GRAPHS[precision]}: build it with `export build --{precision}`")

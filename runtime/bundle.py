@@ -27,8 +27,11 @@ _T = TypeVar("_T")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
-GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx"}
+GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision → the graph of that precision."""
+
+ENGINE_PRECISIONS = ("fp32", "fp16")
+"""Those that engines are compiled from: the unsigned codes of int8 are for CPUs, TensorRT takes signed ones."""
 
 ENGINES = "engines/"
 """Folder of the compiled engines."""
@@ -309,7 +312,7 @@ def _key(engine: Engine) -> bool:
     return (
         _sha256(engine.model_sha256)
         and _words(engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware, *built_on)
-        and engine.precision in GRAPHS
+        and engine.precision in ENGINE_PRECISIONS
         and engine.flavour in MODULES
         and engine.hardware in HARDWARE
         and re.fullmatch("sm[0-9]+", engine.sm) is not None
@@ -326,8 +329,12 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of ``model.onnx``: the identity of the certified function."""
-        return self.manifest.files[MODEL].sha256
+        """SHA-256 (hex) of ``model.onnx``: the identity of the function certified in fp32."""
+        return self.graph_digest("fp32")
+
+    def graph_digest(self, precision: str) -> str:
+        """SHA-256 (hex) of the graph of a precision that the bundle has: each is a function of its own."""
+        return self.manifest.files[GRAPHS[precision]].sha256
 
     def read(self, name: str) -> bytes:
         """The bytes of one file, after its size and SHA-256 were compared with the manifest."""

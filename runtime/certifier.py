@@ -43,12 +43,13 @@ class Certifier:
 
     ``model``: a bundle (directory or .zip), None for the default model. ``sampler``: a
     :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or any function of a noisy image with
-    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device`` or ``threads``. ``device``: "cpu";
-    another one is never replaced by it silently. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total
-    error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at
-    least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may
-    know, for tests. ``threads``: CPU threads of the engine, default all. ``progress``: called with the number of
-    samples just drawn. None stands for the bundle's default.
+    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``, ``threads`` or ``precision``.
+    ``device``: "cpu"; another one is never replaced by it silently. ``epsilon``: L2 radius on the source RGB frame.
+    ``alpha``: total error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported".
+    ``secret``: at least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a
+    seed anyone may know, for tests. ``threads``: CPU threads of the engine, default all. ``precision``: "fp32", or
+    "int8" of a bundle that has that graph. ``progress``: called with the number of samples just drawn. None stands for
+    the bundle's default.
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
     open another one. Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
@@ -66,6 +67,7 @@ class Certifier:
         secret: bytes | None = None,
         public_seed: int | None = None,
         threads: int | None = None,
+        precision: str = "fp32",
         sampler: Sampler | ScoreFunction | None = None,
         sigma: float | None = None,
         downscale: int | None = None,
@@ -92,8 +94,10 @@ class Certifier:
             samples = defaults.samples if samples is None else samples
         elif model is not None:
             raise ParameterError("give a model or a sampler, not both")
-        elif device != "cpu" or threads is not None:
-            raise ParameterError("device and threads belong to a model: a sampler runs where its owner put it")
+        elif device != "cpu" or threads is not None or precision != "fp32":
+            raise ParameterError(
+                "device, threads and precision belong to a model: a sampler runs where and how its owner chose"
+            )
         samples = 501 if samples is None else samples
         alpha = 1e-3 if alpha is None else _number("alpha", alpha)
         self._terms = Terms(check_epsilon(0.1 if epsilon is None else epsilon), alpha, scope)
@@ -103,7 +107,7 @@ class Certifier:
             from .samplers.onnx import OnnxSampler
 
             self._sampler: Sampler = OnnxSampler(
-                bundle, device=device, threads=None if threads is None else int(threads)
+                bundle, device=device, threads=None if threads is None else int(threads), precision=precision
             )
         else:
             self._sampler = _as_sampler(sampler, sigma, downscale)

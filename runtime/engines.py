@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bundle import GRAPHS, Bundle, Engine
+from .bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, Engine
 from .errors import BundleError, DeviceError
 
 HARDWARE = ("same-gpu", "same-sm", "ampere+")
@@ -50,8 +50,8 @@ def find_plan(
 
     ``batch`` None takes any. Raises DeviceError that gives each plan's reason and the command that builds one.
     """
-    if precision not in GRAPHS:
-        raise DeviceError(f"precision {precision!r} is unknown: {', '.join(GRAPHS)}")
+    if precision not in ENGINE_PRECISIONS:
+        raise DeviceError(f"engines have precision {' or '.join(ENGINE_PRECISIONS)}, not {precision!r}")
     if GRAPHS[precision] not in bundle.manifest.files:
         raise DeviceError(
             f"{bundle.path} has no {GRAPHS[precision]}: build it again with `python -m export build --{precision}`"

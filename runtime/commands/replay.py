@@ -167,7 +167,7 @@ def _frames(
     if certifier.sampler.digest != shared["model_sha256"]:
         raise RecordError(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
-            f"{certifier.sampler.digest[:12]}…: give the right one with --model"
+            f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
         )
     frames = FileFrames(
         path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")
@@ -205,8 +205,13 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     return Certifier(
         options.model, device=options.device, epsilon=shared["epsilon"], alpha=alpha,
         samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
-        threads=options.threads, progress=drawn,
+        threads=options.threads, precision=_precision(shared, options), progress=drawn,
     )  # fmt: skip
+
+
+def _precision(shared: Mapping[str, Any], options: argparse.Namespace) -> str:
+    """The one asked for, else that of the record."""
+    return str(options.precision or shared["engine"].get("precision", "fp32"))
 
 
 def _explain(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options that choose and place the engine."""
     parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
     parser.add_argument("--device", default="cpu", help="cpu (default); never replaced silently")
+    parser.add_argument("--precision", metavar="P", help="fp32 (default) or int8; never replaced silently")
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
 
@@ -59,7 +60,7 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     return Certifier(
         options.model, device=options.device, epsilon=options.epsilon, alpha=options.alpha,
         samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
-        threads=options.threads, progress=bar.drawn,
+        threads=options.threads, precision=options.precision or "fp32", progress=bar.drawn,
     )  # fmt: skip
 
 
