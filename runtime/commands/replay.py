@@ -13,7 +13,7 @@ from ..certificate import Certificate
 from ..certifier import Certifier
 from ..errors import RecordError
 from ..inputs import FileFrames
-from ..keys import noise_source, read_secret
+from ..keys import NOISES, noise_source, read_secret
 from ..log import InputLog, build_log, read_log, to_json
 from .shared import add_model_options, progress_bar
 
@@ -205,7 +205,8 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     return Certifier(
         options.model, device=options.device, epsilon=shared["epsilon"], alpha=alpha,
         samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
-        threads=options.threads, precision=_precision(shared, options), progress=drawn,
+        threads=options.threads, precision=_precision(shared, options),
+        noise=NOISES["shared_noise_frames" in shared], progress=drawn,
     )  # fmt: skip
 
 
