@@ -20,6 +20,7 @@ _EXAMPLES = """examples:
   python -m export build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
   python -m export build --metric package.module:OneSizeNet --size 224x224
   python -m export build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
+  python -m export build --int8 --out int8.zip
   python -m export compile fast.zip --target tensorrt
   python -m export inspect sharpness.zip
   python -m export verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--keep-fp32", metavar="LAYER", action="append", default=[], help="leave a layer in fp32; repeatable"
     )
-    make.add_argument("--int8", action="store_true", help="not yet")
+    make.add_argument("--int8", action="store_true", help="add the graph in int8, for CPUs, where its scores allow it")
     make.add_argument(
         "--target",
         action="append",
@@ -122,10 +123,8 @@ def _build(options: argparse.Namespace) -> None:
     from .build import build, silent
     from .compile import compile_bundle, finishing_command
 
-    if options.int8:
-        raise ExportError("--int8: not yet; leave it out, or take --fp16")
-    if options.keep_fp32 and not options.fp16:
-        raise ExportError("--keep-fp32 is for --fp16: give both, or leave it out")
+    if options.keep_fp32 and not (options.fp16 or options.int8):
+        raise ExportError("--keep-fp32 is for --fp16 and --int8: give one of them, or leave it out")
     if "fp16" in (options.precision or ()) and not options.fp16:
         raise ExportError("--precision fp16 takes --fp16: without it the bundle has no graph of that precision")
     requests = requests_of(options)
@@ -149,6 +148,7 @@ def _build(options: argparse.Namespace) -> None:
         name=options.name,
         defaults=Defaults(options.epsilon, options.alpha, options.samples),
         fp16=options.fp16,
+        int8=options.int8,
         keep_fp32=options.keep_fp32,
         report=report,
     )

@@ -1,6 +1,6 @@
 """SPECs → a checked bundle, in one straight line.
 
-    load → contract → checks of the module → graph → checks of the graph → smallest input → parity → fp16 → write
+    load → contract → checks of the module → graph → checks of the graph → smallest input → parity → fp16, int8 → write
 
 Nothing is written before everything has passed, and then all of it at once.
 """
@@ -35,6 +35,8 @@ from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
 from .graph import check_graph, export_graph, trace_shape
+from .int8 import to_int8
+from .int8_gate import int8_parity, seen_values
 from .load import Loaded, load_denoiser, load_metric
 from .parity import Measurement, compare, onnx_scores, torch_scores, with_minimum
 from .pictures import PHOTOGRAPHS, noisy, unit
@@ -47,7 +49,7 @@ SIGMA, DOWNSCALE = 0.12, 2
 DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
 NAME = "biqa"
 
-FP32, FP16 = "fp32", "fp16"
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
 """The variants' names in the manifest's parity table."""
 
 
@@ -75,6 +77,7 @@ def build(
     name: str = NAME,
     defaults: Defaults = DEFAULTS,
     fp16: bool = False,
+    int8: bool = False,
     keep_fp32: Sequence[str] = (),
     report: Report = silent,
 ) -> Bundle:
@@ -82,9 +85,9 @@ def build(
 
     ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``sigma``: noise on the engine's input, pictures in
     [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height, width of the engine's input):
-    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``fp16``: add the
-    graph in fp16, with the layers named in ``keep_fp32`` left in fp32. ``report`` is called with a line before each
-    stage and for each warning.
+    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``fp16``,
+    ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32. ``report`` is called
+    with a line before each stage and for each warning.
     Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
     """
     height, width = size or (None, None)
@@ -125,6 +128,8 @@ def build(
     contents, parities = {MODEL: data}, {FP32: parity}
     if fp16:
         contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
+    if int8:
+        contents[GRAPHS[INT8]], parities[INT8] = _int8_variant(data, contract, score, keep_fp32, report)
     if (judge.shipped or (cleaner and cleaner.shipped)) and MODEL_CARD.is_file():
         contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
     manifest = Manifest(
@@ -154,11 +159,29 @@ def _fp16_variant(
     scores = onnx_scores(half, contract)(noisy(PHOTOGRAPHS[0], contract, height, width, 0, count))
     check_finite(scores, "the fp16 graph", height, width)
     parity = fp16_parity(data, half, contract, score, keep)
+    _report_variant(FP16, half, parity, report)
+    return half, parity
+
+
+def _int8_variant(
+    data: bytes, contract: InputContract, score: ScoreContract, keep: Sequence[str], report: Report
+) -> tuple[bytes, Parity]:
+    """The graph in int8, past its gate. It is run as it is, so its behaviour is checked as that of the graph was."""
+    report("converting to int8 and comparing with fp32 on noisy photographs")
+    small = to_int8(data, seen_values(data, contract), keep)
+    check_graph(small, contract)
+    _, _, height, width = trace_shape(contract)
+    check_function(onnx_scores(small, contract), "the int8 graph", contract, height, width)
+    parity = int8_parity(data, small, contract, score)
+    _report_variant(INT8, small, parity, report)
+    return small, parity
+
+
+def _report_variant(name: str, graph: bytes, parity: Parity, report: Report) -> None:
     report(
-        f"fp16: {len(half) / 1e6:.2f} MB; parity: score "
+        f"{name}: {len(graph) / 1e6:.2f} MB; parity: score "
         f"{parity.score_difference:.2g}, interval {parity.interval_difference:.2g}, both in score units"
     )
-    return half, parity
 
 
 def made_with() -> dict[str, str]:

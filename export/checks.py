@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import InputContract
+from runtime.bundle import InputContract, ScoreContract
 from runtime.errors import ExportError
 from runtime.frames import steps
 
@@ -37,6 +37,13 @@ _RUNS = 3
 def scale(scores: NDArray[np.float32]) -> float:
     """What differences between scores are relative to: the largest magnitude among them, 1 if all are 0."""
     return float(np.abs(scores).max()) or 1.0
+
+
+def span(score: ScoreContract, scores: NDArray[np.float32]) -> float:
+    """What shifts of a score are relative to: its range, or :func:`scale` of some scores where that is not known."""
+    if score.minimum is None or score.maximum is None:
+        return scale(scores)
+    return score.maximum - score.minimum
 
 
 def check_function(scores: Scores, subject: str, contract: InputContract, height: int, width: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.bundle import GRAPHS
+from runtime.bundle import ENGINE_PRECISIONS
 from runtime.engines import HARDWARE
 from runtime.errors import ExportError
 from runtime.flavours import MODULES
@@ -37,7 +37,7 @@ def add_engine_options(command: argparse.ArgumentParser) -> None:
     engines.add_argument(
         "--precision",
         action="append",
-        choices=list(GRAPHS),
+        choices=ENGINE_PRECISIONS,
         help="graph to compile; repeatable (default fp16 if there)",
     )
     engines.add_argument(

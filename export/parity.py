@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.bundle import InputContract, Parity
 from runtime.errors import ExportError
 from runtime.ranks import interval, order_statistics, sorted_sides
+from runtime.vnni import EXACT_PRODUCTS, exact_products
 
 from .canonical import INPUTS, OUTPUT
 from .checks import Scores, check_finite, scale
@@ -76,14 +77,20 @@ def torch_scores(fused: Fused, contract: InputContract) -> Scores:
     return scores
 
 
-def onnx_scores(data: bytes, contract: InputContract) -> Scores:
-    """Score by running the graph in ONNX Runtime on the CPU. Raises ExportError where it does not load."""
+def open_session(data: bytes) -> onnxruntime.InferenceSession:
+    """The graph in ONNX Runtime on the CPU, run as the runtime runs it. Raises ExportError where it does not load."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # failures are raised, and probing for the smallest input provokes them
+    options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ExportError(f"ONNX Runtime does not load the graph: {error}") from error
+
+
+def onnx_scores(data: bytes, contract: InputContract) -> Scores:
+    """Score by running the graph in ONNX Runtime on the CPU. Raises ExportError where it does not load."""
+    session = open_session(data)
     lattice_unit = unit(contract)
 
     def scores(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from runtime.bundle import MODEL, InputContract, Parity, ScoreContract
 from runtime.errors import ExportError
 
-from .checks import scale
+from .checks import span
 from .emulate import emulated
 from .parity import measure, onnx_scores
 from .pictures import noisy, unit
@@ -41,9 +41,7 @@ def fp16_parity(
     """
 
     def check(wanted: NDArray[np.float32], found: NDArray[np.float32], name: str, size: tuple[int, int]) -> None:
-        known = score.minimum is not None and score.maximum is not None
-        span = score.maximum - score.minimum if known else scale(wanted)  # type: ignore[operator]
-        share = float(np.abs(found - wanted).max()) / span
+        share = float(np.abs(found - wanted).max()) / span(score, wanted)
         if share <= FP16_TOLERANCE:
             return
         moved = (

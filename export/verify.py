@@ -15,11 +15,12 @@ from torch import nn
 from runtime.bundle import GRAPHS, MODEL, Bundle, Parity, Part
 from runtime.errors import ExportError
 
-from .build import FP16, Report, silent
+from .build import FP16, INT8, Report, silent
 from .catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
 from .checks import check_function
 from .fuse import Fused
 from .graph import check_graph
+from .int8_gate import int8_parity
 from .load import Loaded, load_denoiser, load_metric
 from .parity import compare, onnx_scores, torch_scores
 from .precision_gate import fp16_parity
@@ -57,6 +58,12 @@ def verify(
         check_graph(half, contract)
         rounded = fp16_parity(data, half, contract, bundle.manifest.score)
         report(f"fp16: score {rounded.score_difference:.2g}, interval {rounded.interval_difference:.2g} from fp32")
+    if GRAPHS[INT8] in bundle.manifest.files:
+        small = bundle.read(GRAPHS[INT8])
+        check_graph(small, contract)
+        check_function(onnx_scores(small, contract), "the int8 graph", contract, height, width)
+        coded = int8_parity(data, small, contract, bundle.manifest.score)
+        report(f"int8: score {coded.score_difference:.2g}, interval {coded.interval_difference:.2g} from fp32")
 
     parts = bundle.manifest.metric, bundle.manifest.denoiser
     metric = metric or _in_catalogue(parts[0], METRICS)

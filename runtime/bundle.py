@@ -27,8 +27,11 @@ _T = TypeVar("_T")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
-GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx"}
+GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision → the graph of that precision."""
+
+ENGINE_PRECISIONS = ("fp32", "fp16")
+"""Those that engines are compiled from: the unsigned codes of int8 are for CPUs, TensorRT takes signed ones."""
 
 ENGINES = "engines/"
 """Folder of the compiled engines."""
@@ -309,7 +312,7 @@ def _key(engine: Engine) -> bool:
     return (
         _sha256(engine.model_sha256)
         and _words(engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware, *built_on)
-        and engine.precision in GRAPHS
+        and engine.precision in ENGINE_PRECISIONS
         and engine.flavour in MODULES
         and engine.hardware in HARDWARE
         and re.fullmatch("sm[0-9]+", engine.sm) is not None

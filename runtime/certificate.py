@@ -30,7 +30,8 @@ class Provenance:
     which does not identify its code (``engine`` then says so); ``frame_sha256``: of the RGB code values;
     ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
-    precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input.
+    precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
+    ``shared_noise_frames``: the number of frames of a clip that share their noise, None where it is this frame's own.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Provenance:
     public_seed: int | None
     engine: Mapping[str, Any]
     conversion: Mapping[str, Any] | None = None
+    shared_noise_frames: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +185,8 @@ class Certificate:
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
             "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self.looks),
         }
+        if provenance.shared_noise_frames is not None:
+            record["shared_noise_frames"] = provenance.shared_noise_frames
         if self.stopping:
             record["stopping"] = self.stopping.to_dict()
         if self.reason:

@@ -26,7 +26,7 @@ from .clip import Clip, Frames
 from .decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
 from .drawing import Drawing, Picture, Source, Terms
 from .errors import DeviceError, ParameterError
-from .keys import noise_source
+from .keys import NOISES, ClipNoise, noise_source
 from .plan import Plan, plan
 from .planes import Conversion
 from .pooling import POOLS
@@ -45,12 +45,13 @@ class Certifier:
     :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or any function of a noisy image with
     ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``, ``precision`` or ``threads``.
     ``device``: "cpu", or "cuda", which is never replaced by it silently (docs/gpu.md). ``precision``: of the graph that
-    is certified, each a function of its own: "fp32", or on a GPU "fp16" where the bundle has it, which is the default
-    there. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total
-    error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at
-    least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may
-    know, for tests. ``threads``: CPU threads of the engine, default all. ``progress``: called with the number of
-    samples just drawn. None stands for the bundle's default.
+    is certified, each a function of its own: "fp32" or "int8" on a CPU, fp32 unless asked; "fp32" or "fp16" on a GPU,
+    fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total error of one
+    certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at least 16 bytes,
+    kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may know, for tests.
+    ``threads``: CPU threads of the engine, default all. ``noise``: "per-frame", or "per-video": the frames of a clip
+    share theirs, which takes a clip that can be read twice. ``progress``: called with the number of samples just drawn.
+    None stands for the bundle's default.
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
     open another one. Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
@@ -69,6 +70,7 @@ class Certifier:
         secret: bytes | None = None,
         public_seed: int | None = None,
         threads: int | None = None,
+        noise: str = "per-frame",
         sampler: Sampler | ScoreFunction | None = None,
         sigma: float | None = None,
         downscale: int | None = None,
@@ -84,7 +86,9 @@ class Certifier:
             isinstance(public_seed, bool) or not isinstance(public_seed, (int, np.integer))
         ):
             raise ParameterError(f"public_seed is a whole number, not {public_seed!r}")
-        noise = noise_source(secret, public_seed)
+        if noise not in NOISES:
+            raise ParameterError(f"noise is one of {', '.join(NOISES)}, not {noise!r}")
+        source = noise_source(secret, public_seed)
         if sampler is None:
             if sigma is not None or downscale is not None:
                 raise ParameterError("sigma and downscale belong to the bundle: give them only with a sampler")
@@ -109,7 +113,7 @@ class Certifier:
             if sampler is None
             else _as_sampler(sampler, sigma, downscale)
         )
-        self._source = Source(self._sampler, noise, int(samples), progress)
+        self._source = Source(self._sampler, source, int(samples), progress, noise == "per-video")
 
     @property
     def sampler(self) -> Sampler:
@@ -163,7 +167,7 @@ class Certifier:
         Too few samples for ε give a certificate that abstained, with its ``reason``. Raises FrameError for
         anything but an RGB frame, ModelError where the model failed on half of the samples or more.
         """
-        return self._certify(frame, bit_depth, self.alpha, tolerance)
+        return self._certify(frame, bit_depth, self.alpha, tolerance, self._source.clip_noise([frame], bit_depth))
 
     def certify_planes(
         self, planes: Sequence[NDArray[Any]], conversion: Conversion, *, tolerance: float | None = None
@@ -172,7 +176,8 @@ class Certifier:
 
         ε is measured on the RGB frame that comes out. Raises ConversionError, and what ``certify`` raises.
         """
-        return self._certify((planes, conversion), None, self.alpha, tolerance)
+        picture = (planes, conversion)
+        return self._certify(picture, None, self.alpha, tolerance, self._source.clip_noise([picture], None))
 
     def stream(
         self,
@@ -187,15 +192,22 @@ class Certifier:
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
         with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
         beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
-        ``tolerance``: as for ``certify``, each frame for itself.
+        ``tolerance``: as for ``certify``, each frame for itself. With ``noise="per-video"`` all frames are read before
+        the first is scored: a list, or anything with a length that gives the same frames each time.
         """
         if jointly is not None and not _is_count(jointly):
             raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly!r}")
+        if self._source.per_video and not _is_repeatable(frames):
+            raise ParameterError(
+                "noise per video takes the whole clip before its first frame is scored: give a list of frames, not "
+                f"{type(frames).__name__}, or take noise per frame for frames that come one by one"
+            )
         alpha = self.alpha / (jointly or 1)
+        clip = self._source.clip_noise(frames, bit_depth)
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            yield self._certify(frame, bit_depth, alpha, tolerance)
+            yield self._certify(frame, bit_depth, alpha, tolerance, clip, index)
 
     def gate(
         self,
@@ -256,7 +268,7 @@ class Certifier:
         if pool not in POOLS:
             raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
         clip: Frames = [frames] if _is_picture(frames) else cast(Frames, frames)
-        if not (hasattr(clip, "__len__") and hasattr(clip, "__iter__")):
+        if not _is_repeatable(clip):
             raise ParameterError(
                 "frames are read once a look: give an H×W×3 NumPy array, or a list of frames, "
                 f"not {type(frames).__name__}"
@@ -266,8 +278,16 @@ class Certifier:
     def _pooled(self, clip: Clip, pool: str, rule: Mapping[str, Any]) -> Pooled:
         return pooled(pool, clip.certificates(rule))
 
-    def _certify(self, picture: Picture, bit_depth: int | None, alpha: float, tolerance: float | None) -> Certificate:
-        drawing = Drawing(picture, bit_depth, self._source)
+    def _certify(
+        self,
+        picture: Picture,
+        bit_depth: int | None,
+        alpha: float,
+        tolerance: float | None,
+        clip: ClipNoise | None,
+        index: int = 0,
+    ) -> Certificate:
+        drawing = Drawing(picture, bit_depth, self._source, clip, index)
         terms = replace(self._terms, alpha=alpha)
         shift = self.epsilon / self._sampler.downscale / self._sampler.sigma
         if tolerance is None:
@@ -305,9 +325,7 @@ def _open_sampler(bundle: Bundle, device: str, precision: str | None, threads: i
         return open_route(bundle, precision)
     from .samplers.onnx import OnnxSampler
 
-    if precision not in (None, "fp32"):
-        raise DeviceError(f"device 'cpu' runs the fp32 graph, not {precision}: use device='cuda'")
-    return OnnxSampler(bundle, threads=None if threads is None else int(threads))
+    return OnnxSampler(bundle, threads=None if threads is None else int(threads), precision=precision or "fp32")
 
 
 def _first_narrow(drawing: Drawing, looks: Schedule, tolerance: float) -> int:
@@ -326,6 +344,11 @@ def _is_picture(frames: Picture | Frames) -> TypeGuard[Picture]:
     return isinstance(frames, np.ndarray) or (
         isinstance(frames, tuple) and len(frames) == 2 and isinstance(frames[1], Conversion)
     )
+
+
+def _is_repeatable(frames: object) -> bool:
+    """Can the frames be read again, and is their number known? No iterator can."""
+    return hasattr(frames, "__len__") and hasattr(frames, "__iter__")
 
 
 def _is_count(value: object) -> bool:

@@ -2,7 +2,8 @@
 
 Each frame gets α/M and its own schedule of looks (:mod:`runtime.stopping`), so with probability ≥ 1−α the intervals of
 all frames hold at all looks, and with them the pooled interval (:mod:`runtime.pooling`) of whichever look it was that
-settled the question. Between two looks only keys and scores are kept, M·n floats: the frames are read once a look.
+settled the question. Between two looks only keys and scores are kept, M·n floats: the frames are read once a look, and
+once before the first where they share their noise.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from .certificate import Certificate
 from .drawing import Drawing, Picture, Ranks, Source, Terms
 from .errors import ParameterError
+from .keys import ClipNoise
 from .pooling import pool_intervals
 from .stopping import Schedule, Stopping, schedule
 
@@ -34,6 +36,7 @@ class Clip:
         self._bit_depth = bit_depth
         self._drawings: list[Drawing] = []
         self._look = -1
+        self._noise: ClipNoise | None = None
         if len(frames) < 1:
             raise ParameterError("there is no frame to certify")
         self._terms = Terms(terms.epsilon, terms.alpha / len(frames), terms.scope)
@@ -44,6 +47,8 @@ class Clip:
         if self._drawings and all(self._at_end(drawing) for drawing in self._drawings):
             return False
         self._look += 1
+        if self._look == 0:
+            self._noise = self._source.clip_noise(self._frames, self._bit_depth)
         if len(self._frames) == 1 and self._drawings:
             self._draw(self._drawings[0])
             return True
@@ -52,7 +57,7 @@ class Clip:
             if count == len(self._frames):
                 raise ParameterError(f"more than the {count} frames that alpha was split over")
             if self._look == 0:
-                self._drawings.append(Drawing(picture, self._bit_depth, self._source))
+                self._drawings.append(Drawing(picture, self._bit_depth, self._source, self._noise, count))
             else:
                 self._drawings[count].reopen(picture)
             self._draw(self._drawings[count])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .certificate import Certificate, Provenance
 from .errors import ModelError, ParameterError
 from .frames import Lattice, check_frame, lattice
-from .keys import NoiseSource, frame_sha256
+from .keys import ClipNoise, NoiseSource, frame_sha256
 from .noise import table_for
 from .planes import Conversion, rgb_from_planes
 from .ranks import Scope, interval, sample_median, sorted_sides
@@ -24,6 +24,8 @@ Picture = NDArray[Any] | tuple[Sequence[NDArray[Any]], Conversion]
 
 CHUNK = 64
 """Samples asked of the sampler at a time: how often progress is told."""
+
+_CHANGED = "a frame changed between two readings of a clip: the same frames must come in every pass"
 
 Ranks = tuple[int | None, int | None]
 
@@ -39,27 +41,51 @@ class Terms:
 
 @dataclass(frozen=True)
 class Source:
-    """What draws: the sampler, the noise, n of the key and at most, and who is told of progress."""
+    """What draws: the sampler, the noise, n of the key and at most, and who is told of progress.
+
+    ``per_video``: the frames of a clip share one noise key.
+    """
 
     sampler: Sampler
     noise: NoiseSource
     samples: int
     progress: Callable[[int], None] | None
+    per_video: bool = False
+
+    def key(self, picture: Lattice) -> bytes:
+        """The key of a frame that stands alone."""
+        return self.noise.key(picture, self.sampler.digest, self.sampler.sigma, self.samples)
+
+    def clip_noise(self, pictures: Iterable[Picture], bit_depth: int | None) -> ClipNoise | None:
+        """The noise that the frames of a clip share, which are all read for it; None where each has its own."""
+        if not self.per_video:
+            return None
+        frames = []
+        for picture in pictures:
+            frame, depth, _ = _decoded(picture, bit_depth)
+            frames.append(self.key(lattice(frame, downscale=self.sampler.downscale, bit_depth=depth)))
+        return ClipNoise(self.noise.clip_key(frames), tuple(frames))
 
 
 class Drawing:
     """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
 
-    Raises FrameError or ConversionError for a picture that cannot be scored.
+    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. Raises FrameError or
+    ConversionError for a picture that cannot be scored, ParameterError for one that is not the clip's.
     """
 
-    def __init__(self, picture: Picture, bit_depth: int | None, source: Source) -> None:
+    def __init__(
+        self, picture: Picture, bit_depth: int | None, source: Source, clip: ClipNoise | None = None, index: int = 0
+    ) -> None:
         frame, depth, conversion = _decoded(picture, bit_depth)
         sampler, noise = source.sampler, source.noise
         self._source = source
         self._bit_depth = bit_depth
         self._lattice: Lattice | None = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
-        self._key = noise.key(self._lattice, sampler.digest, sampler.sigma, source.samples)
+        self._own_key = source.key(self._lattice)
+        if clip is not None and (index >= len(clip.frames) or self._own_key != clip.frames[index]):
+            raise ParameterError(_CHANGED)
+        self._key = self._own_key if clip is None else clip.key
         size = self._lattice.values.size
         self.distance = min(1.0, table_for(sampler.sigma, self._lattice).distance * size)
         self.scores = np.empty(0, np.float32)
@@ -75,6 +101,7 @@ class Drawing:
             public_seed=noise.public_seed,
             engine=sampler.engine,
             conversion=None if conversion is None else conversion.to_dict(),
+            shared_noise_frames=None if clip is None else len(clip.frames),
         )
 
     def advance(self, count: int) -> None:
@@ -104,8 +131,8 @@ class Drawing:
         frame, depth, _ = _decoded(picture, self._bit_depth)
         sampler = self._source.sampler
         self._lattice = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
-        if self._key != self._source.noise.key(self._lattice, sampler.digest, sampler.sigma, self._source.samples):
-            raise ParameterError("a frame changed between two looks: the same frames must come in every pass")
+        if self._own_key != self._source.key(self._lattice):
+            raise ParameterError(_CHANGED)
 
     def interval(self, ranks: Ranks) -> tuple[float, float]:
         """(lower, upper) of the scores so far."""

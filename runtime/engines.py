@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bundle import GRAPHS, Bundle, Engine
+from .bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, Engine
 from .errors import BundleError, DeviceError
 
 HARDWARE = ("same-gpu", "same-sm", "ampere+")
@@ -45,13 +45,13 @@ def plan_name(sm: str, flavour: str, version: str, precision: str) -> str:
 
 def narrowest(bundle: Bundle) -> str:
     """The precision of the narrowest graph a bundle has: what a GPU runs where nobody says another."""
-    return [precision for precision, graph in GRAPHS.items() if graph in bundle.manifest.files][-1]
+    return [name for name in ENGINE_PRECISIONS if GRAPHS[name] in bundle.manifest.files][-1]
 
 
 def check_precision(bundle: Bundle, precision: str) -> None:
-    """Raises DeviceError for a precision that is unknown, or that the bundle has no graph of."""
-    if precision not in GRAPHS:
-        raise DeviceError(f"precision {precision!r} is unknown: {', '.join(GRAPHS)}")
+    """Raises DeviceError for a precision that no GPU runs, or that the bundle has no graph of."""
+    if precision not in ENGINE_PRECISIONS:
+        raise DeviceError(f"engines have precision {' or '.join(ENGINE_PRECISIONS)}, not {precision!r}")
     if GRAPHS[precision] not in bundle.manifest.files:
         raise DeviceError(
             f"{bundle.path} has no {GRAPHS[precision]}: build it again with `python -m export build --{precision}`"

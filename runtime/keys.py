@@ -7,6 +7,17 @@ secret the key of a frame is unpredictable, so an attacker cannot fit a frame to
 same frame, model, σ and n give the same noise again. The lattice stands for the frame because it is all that the
 engine sees: what does not reach the engine, a cropped row say, does not roll the dice again.
 
+The frames of a clip may share one key (``noise="per-video"``), made of the keys k₁ … k_M that they would have alone:
+
+    key = HMAC-SHA256(secret, clip domain ‖ k₁ ‖ … ‖ k_M) truncated to 128 bits
+
+Every pixel of every frame enters it, so it is not known, and no score of any frame is, before the last frame is fixed:
+whoever learns from a score and alters a later frame has another clip, and with it other noise in all frames. The noise
+is then independent of all frames, and each frame's certificate holds by itself as it does with noise of its own; claims
+about all of them hold by the union bound, which asks for no independence between frames. A key without the frames in
+it, the secret alone or the frames up to now, would not do: scores of the first frames tell about noise that the next
+ones would meet again.
+
 The record commits to the secret by SHA-256(domain ‖ secret). Not by SHA-256(secret): HMAC replaces a key longer
 than its block of 64 bytes by just that, which would publish the key.
 """
@@ -18,6 +29,7 @@ import hmac
 import os
 import stat
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +41,9 @@ from .errors import ParameterError
 from .frames import Lattice
 from .noise import KEY_BYTES
 
+NOISES = ("per-frame", "per-video")
+"""What has noise of its own: every frame, or every clip, whose frames share it."""
+
 LEAST_SECRET = 16
 """Bytes: a shorter secret could be found from its published SHA-256 by trying."""
 
@@ -36,6 +51,7 @@ MOST_SECRET = 4096
 """Bytes: a larger secret file is surely another file."""
 
 _DOMAIN = b"stochastic-biqa noise 2"
+_CLIP_DOMAIN = b"stochastic-biqa clip noise 1"
 _COMMITMENT = b"stochastic-biqa commitment 1"
 
 
@@ -67,11 +83,27 @@ class NoiseSource:
             bytes.fromhex(digest),
             struct.pack("<dQ", sigma, samples),
         )
+        return self._mac((*fields, lattice.values.astype("<i4", copy=False).data.cast("B")))
+
+    def clip_key(self, frames: Sequence[bytes]) -> bytes:
+        """The 16-byte key that all frames of a clip share, from the keys that each would have alone, in order."""
+        return self._mac((_CLIP_DOMAIN, *frames))
+
+    def _mac(self, parts: Iterable[bytes | memoryview]) -> bytes:
+        """Every part preceded by its length."""
         mac = hmac.new(self.secret, digestmod=hashlib.sha256)
-        for part in (*fields, lattice.values.astype("<i4", copy=False).data.cast("B")):
+        for part in parts:
             mac.update(struct.pack("<Q", len(part)))
             mac.update(part)
         return mac.digest()[:KEY_BYTES]
+
+
+@dataclass(frozen=True)
+class ClipNoise:
+    """``key``: the one that all frames of a clip share. ``frames``: the one that each would have alone."""
+
+    key: bytes
+    frames: tuple[bytes, ...]
 
 
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:

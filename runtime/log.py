@@ -202,6 +202,8 @@ def _check_input(entry: Any, at: str, comparison: bool) -> None:
     _require(_get(shared, "scope", at, str) in SCOPES, f"{at}scope is none of {', '.join(SCOPES)}")
     _get(shared, "model_sha256", at, str)
     _get(shared, "engine", at, dict)
+    if "shared_noise_frames" in shared:
+        _require(_get(shared, "shared_noise_frames", at, int) >= 1, f"{at}shared_noise_frames is not 1 or more")
     secret = _get(shared, "noise", at, str) == "secret"
     _require(secret or shared["noise"] == "public seed", f"{at}noise is neither 'secret' nor 'public seed'")
     _get(shared, "secret_sha256", at, str if secret else type(None))

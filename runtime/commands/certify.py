@@ -6,14 +6,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..certificate import Certificate
 from ..certifier import Certifier
-from ..drawing import Picture
-from ..inputs import Input
 from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
 from ..pooling import pool
 from .shared import (
@@ -22,9 +19,9 @@ from .shared import (
     add_model_options,
     check_outputs,
     open_certifier,
+    open_frames,
     printed_interval,
     progress_bar,
-    refuse_too_few,
     write_outputs,
 )
 
@@ -74,8 +71,7 @@ def run(options: argparse.Namespace) -> int:
         open_certifier(options, bar) as certifier,
     ):
         for path in options.inputs:
-            with Input(path, subsample=options.subsample, matrix=options.matrix, range=options.range) as source:
-                logs.append(_certify(certifier, source, bar, len(logs), sum(len(log.frames) for log in logs), options))
+            logs.append(_certify(certifier, path, bar, len(logs), sum(len(log.frames) for log in logs), options))
     log = build_log(logs, time.monotonic() - started)
     outputs = {options.json: to_json(log), options.csv: to_csv(log)}
     write_outputs(outputs)
@@ -87,23 +83,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _certify(
-    certifier: Certifier, source: Input, bar: Bar, index: int, before: int, options: argparse.Namespace
+    certifier: Certifier, path: Path, bar: Bar, index: int, before: int, options: argparse.Namespace
 ) -> InputLog:
-    jointly = source.count
-    refuse_too_few(certifier, source.path, certifier.alpha, jointly)
-    log = InputLog(str(source.path), source.subsample, certifier.alpha)
-    bar.begin(source.path.name, jointly, certifier.samples)
-    numbers: list[int] = []
-
-    def frames() -> Iterator[Picture]:
-        for number, frame in source:
-            numbers.append(number)
-            yield frame
-
-    for certificate in certifier.stream(frames(), jointly=jointly, tolerance=options.tolerance):
-        log.frames.append((numbers[-1], certificate))
+    frames = open_frames(certifier, path, certifier.alpha, options)
+    log = InputLog(str(path), options.subsample, certifier.alpha)
+    bar.begin(path.name, len(frames), certifier.samples)
+    certificates = certifier.stream(frames, jointly=len(frames), tolerance=options.tolerance)
+    for number, certificate in zip(frames.numbers, certificates, strict=True):
+        log.frames.append((number, certificate))
         if options.ndjson:
-            entry = frame_entry(before + len(numbers) - 1, index, numbers[-1], certificate)
+            entry = frame_entry(before + len(log.frames) - 1, index, number, certificate)
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
     if options.ndjson:
         pooled = pooled_metrics([certificate for _, certificate in log.frames])

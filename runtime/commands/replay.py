@@ -13,7 +13,7 @@ from ..certificate import Certificate
 from ..certifier import Certifier
 from ..errors import RecordError
 from ..inputs import FileFrames
-from ..keys import noise_source, read_secret
+from ..keys import NOISES, noise_source, read_secret
 from ..log import InputLog, build_log, read_log, to_json
 from .shared import add_model_options, progress_bar
 
@@ -203,10 +203,15 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     else:
         secret = None
     return Certifier(
-        options.model, device=options.device, precision=options.precision, epsilon=shared["epsilon"], alpha=alpha,
-        samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
-        threads=options.threads, progress=drawn,
+        options.model, device=options.device, precision=_precision(shared, options), epsilon=shared["epsilon"],
+        alpha=alpha, samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
+        threads=options.threads, noise=NOISES["shared_noise_frames" in shared], progress=drawn,
     )  # fmt: skip
+
+
+def _precision(shared: Mapping[str, Any], options: argparse.Namespace) -> str:
+    """The one asked for, else that of the record."""
+    return str(options.precision or shared["engine"].get("precision", "fp32"))
 
 
 def _explain(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from ..certifier import Certifier
 from ..decisions import Pooled
 from ..errors import ParameterError
 from ..inputs import FileFrames
-from ..keys import read_secret
+from ..keys import NOISES, read_secret
 from ..log import InputLog, write_whole
 from ..planes import MATRICES, RANGES
 from ..pooling import POOLS
@@ -31,7 +31,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; never replaced silently")
     parser.add_argument(
-        "--precision", help="graph that is certified: fp32, or on a GPU fp16, the default there where the model has it"
+        "--precision",
+        metavar="P",
+        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU, fp16 where there is one",
     )
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
@@ -50,6 +52,12 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
     secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
+    parser.add_argument(
+        "--noise",
+        choices=NOISES,
+        default=NOISES[0],
+        help="per-video: the frames of a file share theirs, which steadies scores; default per-frame",
+    )
     parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
     parser.add_argument("--range", choices=RANGES, help="override the video's range")
 
@@ -62,7 +70,7 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     return Certifier(
         options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
         samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
-        threads=options.threads, progress=bar.drawn,
+        threads=options.threads, noise=options.noise, progress=bar.drawn,
     )  # fmt: skip
 
 

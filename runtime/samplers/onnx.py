@@ -1,4 +1,4 @@
-"""ONNX Runtime as a sampler: the bundle's graph on the CPU.
+"""ONNX Runtime as a sampler: one of the bundle's graphs on the CPU.
 
 Lattice and noise are integers held in float32, added in the engine's own input buffer, which is allocated
 once a frame size; scaling and clamping are the graph's first nodes. Every call has the same batch shape: a
@@ -14,23 +14,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import MODEL, Bundle
-from ..errors import BundleError, DependencyError, ModelError
+from ..bundle import GRAPHS, Bundle
+from ..errors import BundleError, DependencyError, ModelError, ParameterError
 from ..frames import Lattice
 from ..noise import draw, table_for
+from ..vnni import EXACT_PRODUCTS, exact_products
 from .refusals import check_size, closed, failed, first_line
 
 BATCH = 4
 """Pictures a call where the graph leaves it open: large enough to amortise the call, small enough for the cache."""
 
 
+PRECISIONS = ("fp32", "int8")
+"""What runs here. ONNX Runtime has no fp16 kernels for CPUs: it would run that graph in fp32, another function."""
+
+
 class OnnxSampler:
-    """A session on ``model.onnx`` of a bundle. ``threads``: CPU threads of the engine, None for all cores.
+    """A session on the graph of one precision of a bundle. ``threads``: CPU threads of the engine, None for all cores.
 
     It may be called from several threads: they take turns, as there is one input buffer and one engine.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
+        graph = _graph(bundle, precision)
         try:
             import onnxruntime
         except ImportError:
@@ -38,22 +44,23 @@ class OnnxSampler:
         contract = bundle.manifest.input
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
-            session = onnxruntime.InferenceSession(bundle.read(MODEL), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(bundle.read(graph), options, providers=["CPUExecutionProvider"])
         except BundleError:
             raise
         except Exception as error:  # ONNX Runtime has no common base for its errors
-            raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {MODEL}: {first_line(error)}") from None
+            raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {graph}: {first_line(error)}") from None
         inputs = sorted(i.name for i in session.get_inputs())
         if inputs != ["lattice", "unit"]:
-            raise BundleError(f"{bundle.path}: {MODEL} takes {inputs}, not lattice and unit: build the bundle again")
+            raise BundleError(f"{bundle.path}: {graph} takes {inputs}, not lattice and unit: build the bundle again")
         self._session: Any = session  # None once closed
         self._lock = threading.Lock()
         self.sigma = contract.sigma
         self.downscale = contract.downscale
         self.name = bundle.manifest.name
-        self.digest = bundle.digest
+        self.digest = bundle.graph_digest(precision)
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
@@ -61,7 +68,7 @@ class OnnxSampler:
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
             "provider": session.get_providers()[0],
-            "precision": "fp32",
+            "precision": precision,
             "version": f"onnxruntime {onnxruntime.__version__}",
             "batch": self._batch,
         }
@@ -111,3 +118,15 @@ class OnnxSampler:
         with self._lock:
             self._session = None
             self._noisy = np.empty((0, 3, 0, 0), np.float32)
+
+
+def _graph(bundle: Bundle, precision: str) -> str:
+    """The file of a precision that runs here. Raises ParameterError, or BundleError where the bundle lacks it."""
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision on the CPU is one of {', '.join(PRECISIONS)}, not {precision!r}")
+    graph = GRAPHS[precision]
+    if graph not in bundle.manifest.files:
+        raise BundleError(
+            f"{bundle.path} has no {graph}: build one with `python -m export build --{precision}`, or take fp32"
+        )
+    return graph

@@ -11,7 +11,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import attacks, ladders, page  # noqa: E402
+from benchmarks import attacks, ladders, page, precision, steadiness  # noqa: E402
 
 PICTURE = torch.from_numpy(skimage.data.astronaut()[:32, :40].copy()).permute(2, 0, 1).float() / 255
 
@@ -59,6 +59,29 @@ def test_attacks_stay_in_their_ball_and_move_the_score(sign: int) -> None:
     assert direction.norm().item() == pytest.approx(1, rel=1e-5)
     assert sign * direction.sum().item() > 0
     assert attacks.random_direction(PICTURE, radius, generator).norm().item() == pytest.approx(radius, rel=1e-5)
+
+
+def test_precisions_are_compared_picture_by_picture() -> None:
+    """A variant with twice the scores of fp32 has the same order, intervals twice as wide, medians moved by theirs."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 1, 40)
+    fp32 = (truth[:, None] + rng.normal(0, 0.3, (40, 32))).astype(np.float32)
+    rows = precision.figures(np.stack([fp32, 2 * fp32, -fp32], axis=1), ["fp32", "double", "negated"], truth)
+    assert rows["fp32"].keys() == {"srocc", "width"}
+    assert rows["fp32"]["width"].keys() == {"0.25", "0.5"}
+    assert rows["double"]["srocc_difference"] == 0
+    assert rows["double"]["width_ratio"] == {"0.25": 2, "0.5": 2}
+    assert rows["double"]["score_difference"]["largest"] == pytest.approx(np.abs(np.median(fp32, 1)).max(), abs=1e-3)
+    assert rows["negated"]["srocc"] == -rows["fp32"]["srocc"]
+    low, high = rows["negated"]["srocc_difference_95"]
+    assert low < rows["negated"]["srocc_difference"] < high < -1
+    assert "| double | " in precision.page({name: rows[name] for name in ("fp32", "double")})
+
+
+def test_clips_of_the_steadiness_benchmark() -> None:
+    still, panned = steadiness.clips(3).values()
+    assert np.abs(still[0].astype(int) - still[1]).max() <= 2
+    assert np.array_equal(panned[0][:, steadiness.STEP :], panned[1][:, : -steadiness.STEP])
 
 
 def test_only_the_marked_section_changes(tmp_path: Path) -> None:

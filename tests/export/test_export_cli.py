@@ -87,10 +87,13 @@ def test_verify_with_another_denoiser(outsider: Built, weights: dict[str, Path])
         )
 
 
-def test_int8_is_not_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["build", "--int8", "--out", str(tmp_path / "b")]) == 2
+def test_int8_is_not_for_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["build", "--int8", "--target", "tensorrt", "--precision", "int8", "--out", str(tmp_path / "b")])
+    assert "invalid choice: 'int8'" in capsys.readouterr().err
+    assert main(["build", "--keep-fp32", "Conv_15", "--out", str(tmp_path / "b")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: --int8: not yet")
+    assert said.startswith("error: --keep-fp32 is for --fp16 and --int8: give one of them")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

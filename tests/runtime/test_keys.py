@@ -50,6 +50,17 @@ def test_what_the_engine_does_not_see_rolls_no_dice() -> None:
     assert SOURCE.key(wide, DIGEST, 0.12, 100) == KEY
 
 
+def test_clip_key_is_of_all_frames_in_order() -> None:
+    """Also of one that comes last: nobody can choose it after seeing what the noise did to the first."""
+    keys = [SOURCE.key(PICTURE, DIGEST, 0.12, samples) for samples in (100, 101, 102)]
+    first, second, third = keys
+    clips = [keys, [first, second], [first, third, second], [first, second, first], [second, third], [first]]
+    made = {SOURCE.clip_key(clip) for clip in clips} | {NoiseSource(bytes(32)).clip_key(keys)}
+    assert len(made | set(keys)) == len(clips) + 1 + 3
+    assert SOURCE.clip_key(keys) == SOURCE.clip_key(tuple(keys))
+    assert all(len(key) == 16 for key in made)
+
+
 @pytest.mark.parametrize("length", [16, 64, 65, 128])
 def test_the_commitment_is_no_key(length: int) -> None:
     """HMAC hashes a key longer than its block: SHA-256(secret) would then be the key itself."""

@@ -68,6 +68,31 @@ def test_record_names_what_ran(tmp_path: Path) -> None:
     assert (record["samples"], record["epsilon"], record["alpha"]) == (101, 0.1, 0.001)
 
 
+def test_precision_chooses_the_graph(tmp_path: Path) -> None:
+    """Another precision is another function: its own scores, digest and noise."""
+    bundle = tiny_bundle(tmp_path / "b", int8=True)
+    records = {}
+    for precision in ("fp32", "int8"):
+        with Certifier(bundle.path, public_seed=1, precision=precision) as certifier:
+            records[precision] = certifier.certify(FRAME).to_dict()
+        assert records[precision]["engine"]["precision"] == precision
+        assert records[precision]["model_sha256"] == bundle.graph_digest(precision)
+    assert records["fp32"]["model_sha256"] == bundle.digest != bundle.graph_digest("int8")
+    values, key = lattice(FRAME, downscale=2), bytes(16)
+    scores = [OnnxSampler(bundle, precision=precision).scores(values, key, 0, 5) for precision in records]
+    assert scores[1] == pytest.approx(0.99 * scores[0], rel=1e-6)
+
+
+def test_no_precision_stands_in_for_another(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match=r"has no model.int8.onnx: build one with `python -m export build --int8`"):
+        Certifier(bundle.path, precision="int8")
+    with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
+        Certifier(bundle.path, precision="fp16")
+    with pytest.raises(ParameterError, match="device, threads and precision belong to a model"):
+        Certifier(sampler=clamped_mean, sigma=0.12, precision="int8")
+
+
 def test_zip_is_the_same_model(tmp_path: Path) -> None:
     folder, packed = tiny_bundle(tmp_path / "b"), tiny_bundle(tmp_path / "b.zip")
     made = [Certifier(bundle.path, public_seed=1).certify(FRAME).to_dict() for bundle in (folder, packed)]

@@ -16,6 +16,19 @@ from runtime.__main__ import main
 from runtime.commands.replay import differences
 
 
+def test_a_precision_is_replayed_in_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_bundle(tmp_path / "model", int8=True)
+    Image.fromarray(photograph()[:40, :60]).save("picture.png")
+    options = ["--model", "model", "--public-seed", "7", "--samples", "40"]
+    assert main(["certify", "picture.png", *options, "--precision", "int8", "--json", "log.json"]) == 0
+    assert main(["replay", "log.json", "picture.png", "--model", "model"]) == 0
+    assert main(["replay", "log.json", "picture.png", "--model", "model", "--precision", "fp32"]) == 2
+    assert "give the right one with --model and --precision" in capsys.readouterr().err
+
+
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The log of a picture and a clip."""

@@ -12,15 +12,23 @@ from onnx import TensorProto, helper, numpy_helper
 from runtime.bundle import Bundle, Defaults, InputContract, Manifest, Part, ScoreContract, file_entry, write_bundle
 
 
-def graph(extra: str | None = None) -> bytes:
-    """``extra``: "nan" makes every score NaN, "sixteen" fails on pictures whose sides are no multiple of 16."""
+def graph(extra: str | None = None, factor: float = 100) -> bytes:
+    """``factor``: of the mean.
+
+    ``extra``: "nan" makes every score NaN, "sixteen" fails on pictures whose sides are no multiple of 16.
+    """
     nodes = [
         helper.make_node("Mul", ["lattice", "unit"], ["scaled"]),
         helper.make_node("Clip", ["scaled", "zero", "one"], ["image"]),
         helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "hundred"], ["score"]),
     ]
-    constants = {"zero": np.float32(0), "one": np.float32(1), "hundred": np.float32(100), "axes": np.array([1, 2, 3])}
+    constants = {
+        "zero": np.float32(0),
+        "one": np.float32(1),
+        "hundred": np.float32(factor),
+        "axes": np.array([1, 2, 3]),
+    }
     if extra == "nan":
         constants["hundred"] = np.float32(np.nan)
     if extra == "sixteen":
@@ -47,13 +55,15 @@ def graph(extra: str | None = None) -> bytes:
     return data
 
 
-def tiny_bundle(path: Path, *, extra: str | None = None, samples: int = 101, **contract: Any) -> Bundle:
-    """A bundle of the graph at σ = 0.12, k = 2."""
-    data = graph(extra)
+def tiny_bundle(
+    path: Path, *, extra: str | None = None, samples: int = 101, int8: bool = False, **contract: Any
+) -> Bundle:
+    """A bundle of the graph at σ = 0.12, k = 2. ``int8``: with a variant of that name, 99 times the mean in fp32."""
+    contents = {"model.onnx": graph(extra), **({"model.int8.onnx": graph(extra, 99)} if int8 else {})}
     given = {"sigma": 0.12, "downscale": 2, "minimum_height": 8, "minimum_width": 8, **contract}
     manifest = Manifest(
         name="tiny",
-        files={"model.onnx": file_entry(data)},
+        files={name: file_entry(data) for name, data in contents.items()},
         input=InputContract(**given),
         score=ScoreContract(0.0, 100.0, True),
         metric=Part("mean", "1", "Apache-2.0", "tests"),
@@ -61,4 +71,4 @@ def tiny_bundle(path: Path, *, extra: str | None = None, samples: int = 101, **c
         defaults=Defaults(0.1, 0.001, samples),
         parity={},
     )
-    return write_bundle(path, manifest, {"model.onnx": data})
+    return write_bundle(path, manifest, contents)
