@@ -162,6 +162,7 @@ int main(int count, char **arguments) {
     FILE *file = fopen(job.path, "rb");
     if (!file)
         return complain(job.path, strerror(errno));
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a certificate takes long: show each at once, in a pipe too */
     biqa_certifier *certifier;
     int status = 0;
     if (biqa_create(&config, &certifier) < 0)
