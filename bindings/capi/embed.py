@@ -23,7 +23,9 @@ def variables() -> dict[str, str]:
             f"{sys.executable} has no shared libpython to embed: take one that has (make PYTHON=/usr/bin/python3), or "
             "build it with --enable-shared (pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared)"
         )
-    found = [place for place in (libdir, libdir / str(sysconfig.get_config_var("MULTIARCH"))) if (place / library).exists()]
+    found = [
+        place for place in (libdir, libdir / str(sysconfig.get_config_var("MULTIARCH"))) if (place / library).exists()
+    ]
     if not found:
         raise FileNotFoundError(f"{sys.executable}: there is no {libdir}/{library}: apt install libpython{version}-dev")
     return {

@@ -287,9 +287,9 @@ def test_a_program_of_a_newer_header(library: Any, model: str) -> None:
     handle = Handle(library, model=model.encode())
     frame = noise((48, 64, 3), 8)
     result = NewerResult(struct_size=ctypes.sizeof(NewerResult), novelty=7.0)
-    assert not library.biqa_certify_rgb(
-        handle.address, frame.ctypes.data, 192, 64, 48, 8, ctypes.byref(result)
-    ), library.biqa_error(handle.address)
+    assert not library.biqa_certify_rgb(handle.address, frame.ctypes.data, 192, 64, 48, 8, ctypes.byref(result)), (
+        library.biqa_error(handle.address)
+    )
     assert result.novelty == 7.0
     assert result.score == handle.rgb(frame, 8).score
     handle.destroy()
@@ -341,9 +341,7 @@ def test_one_handle_in_two_threads(handle: Handle, library: Any, certifier: runt
     def work() -> None:
         for _ in range(10):
             result = Result(struct_size=ctypes.sizeof(Result))
-            code = library.biqa_certify_rgb(
-                handle.address, frame.ctypes.data, 192, 64, 48, 8, ctypes.byref(result)
-            )
+            code = library.biqa_certify_rgb(handle.address, frame.ctypes.data, 192, 64, 48, 8, ctypes.byref(result))
             scores.append((code, result.score, result.lower, result.upper))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -438,7 +436,7 @@ def test_make_refuses_a_python_that_cannot_be_embedded(tmp_path: Path) -> None:
         "sysconfig.get_config_var = lambda name: 'libpython3.a' if name == 'LDLIBRARY' else known(name)\n"
         f"runpy.run_path({str(ROOT / 'bindings' / 'capi' / 'embed.py')!r}, run_name='__main__')\n"
     )
-    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} -c \"{code}\"\n")
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
     (tmp_path / "python").chmod(0o755)
     done = subprocess.run(
         ["make", "-C", str(ROOT / "bindings" / "capi"), f"PYTHON={tmp_path / 'python'}", f"BUILD={tmp_path / 'build'}"],
@@ -526,9 +524,7 @@ def is_ours(error: ElementTree.Element) -> bool:
     return False
 
 
-def test_the_page_takes_a_newcomer_to_a_certificate(
-    libbiqa: Path, host_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_page_takes_a_newcomer_to_a_certificate(libbiqa: Path, host_env: dict[str, str], tmp_path: Path) -> None:
     """docs/capi.md, every command, in the order of the page."""
     newcomer(tmp_path)
     (tmp_path / "photo.ppm").write_bytes(b"P6 128 96 255\n" + photograph()[:96, :128].tobytes())
