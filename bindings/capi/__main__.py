@@ -1,4 +1,4 @@
-"""``python -m bindings.capi``: where the header and the sources lie, and the command that builds libbiqa for this Python."""
+"""``python -m bindings.capi``: where header and sources lie, and the command that builds libbiqa for this Python."""
 
 from __future__ import annotations
 

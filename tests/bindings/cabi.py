@@ -50,7 +50,7 @@ def load(path: Path) -> Any:
     return library
 
 
-class Failed(Exception):
+class CallError(Exception):
     """errno and message of a call."""
 
 
@@ -64,7 +64,7 @@ class Handle:
         code = library.biqa_create(ctypes.byref(given), ctypes.byref(self.address))
         if code:
             assert self.address.value is None
-            raise Failed(-code, library.biqa_error(None).decode())
+            raise CallError(-code, library.biqa_error(None).decode())
 
     def rgb(self, frame: NDArray[Any], bit_depth: int, **fields: int) -> Result:
         height, width, _ = frame.shape
@@ -104,7 +104,7 @@ class Handle:
         message = self.library.biqa_error(self.address).decode()
         if code:
             assert np.isnan(result.score) or result.struct_size < 16
-            raise Failed(-code, message)
+            raise CallError(-code, message)
         assert message == ""
         return result
 
@@ -125,7 +125,7 @@ def main(library: str, model: str, frames: int) -> None:
         handle.yuv([np.ascontiguousarray(plane) for plane in planes], 8, subsampling=b"4:2:0")
         try:
             handle.rgb(frame, 99)
-        except Failed:
+        except CallError:
             pass
         else:
             raise AssertionError

@@ -1,4 +1,4 @@
-"""The C ABI as its users meet it: the same certificates as the runtime's, an errno and one message for every mistake."""
+"""The C ABI as its users meet it: the runtime's certificates, an errno and one message for every mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cabi import ADDRESS, Config, Failed, Handle, Planes, Result, load
+from cabi import ADDRESS, CallError, Config, Handle, Planes, Result, load
 from clips import photograph, write_clip
 from conftest import ROOT, SECRET, blocks, newcomer
 from numpy.typing import NDArray
@@ -179,7 +179,7 @@ def test_too_few_samples_abstain_and_the_record_says_how_many_would_do(library: 
 def test_a_bad_config_is_an_errno_and_a_message(
     library: Any, model: str, config: dict[str, Any], code: int, words: str
 ) -> None:
-    with pytest.raises(Failed, match=words) as failed:
+    with pytest.raises(CallError, match=words) as failed:
         Handle(library, **{"model": model.encode(), **config})
     assert failed.value.args[0] == code
     assert "unforeseen" not in failed.value.args[1]
@@ -210,7 +210,7 @@ def test_a_bad_config_is_an_errno_and_a_message(
 )
 def test_bad_planes_are_an_errno_and_a_message(handle: Handle, fields: dict[str, Any], words: str) -> None:
     planes = [noise((48, 64), 16), noise((24, 32), 16), noise((24, 32), 16)]
-    with pytest.raises(Failed, match=words) as failed:
+    with pytest.raises(CallError, match=words) as failed:
         handle.yuv(planes, **{"bit_depth": 16, "subsampling": b"4:2:0", **fields})
     assert failed.value.args[0] == errno.EINVAL
     assert handle.record() == ""
@@ -219,7 +219,7 @@ def test_bad_planes_are_an_errno_and_a_message(handle: Handle, fields: dict[str,
 def test_bad_frames_are_an_errno_and_a_message(handle: Handle, library: Any) -> None:
     frame = noise((48, 64, 3), 16)
     for bad, depth, words in ((frame, 17, "bit_depth"), (frame, 12, "12 bits can"), (frame[:4], 16, "at least 16×16")):
-        with pytest.raises(Failed, match=words) as failed:
+        with pytest.raises(CallError, match=words) as failed:
             handle.rgb(bad, depth)
         assert failed.value.args[0] == errno.EINVAL
     result = Result(struct_size=ctypes.sizeof(Result))
@@ -233,7 +233,7 @@ def test_bad_frames_are_an_errno_and_a_message(handle: Handle, library: Any) -> 
 def test_a_failing_network_is_an_input_output_error(library: Any, tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "nan", extra="nan")
     handle = Handle(library, model=str(tmp_path / "nan").encode())
-    with pytest.raises(Failed, match="returned NaN") as failed:
+    with pytest.raises(CallError, match="returned NaN") as failed:
         handle.rgb(noise((48, 64, 3), 8), 8)
     assert failed.value.args[0] == errno.EIO
     handle.destroy()
@@ -250,7 +250,7 @@ def test_null_where_there_should_be_something(handle: Handle, library: Any) -> N
     assert b"biqa_result" in library.biqa_error(handle.address)
     assert library.biqa_certify_yuv(handle.address, None, ctypes.byref(result)) == -errno.EINVAL
     assert library.biqa_record(None) == b""
-    with pytest.raises(Failed, match="biqa_result"):
+    with pytest.raises(CallError, match="biqa_result"):
         handle.rgb(frame, 8, struct_size=12)
 
 
@@ -315,7 +315,7 @@ def test_two_handles_in_two_threads(library: Any, model: str, certifier: runtime
     def work(order: int) -> None:
         try:
             handle = Handle(library, model=model.encode(), secret=SECRET, secret_size=32, threads=1)
-            with pytest.raises(Failed, match=f"n{order}e"):
+            with pytest.raises(CallError, match=f"n{order}e"):
                 Handle(library, model=f"/n{order}e".encode())
             for _ in range(5):
                 for index in range(len(frames))[::order]:

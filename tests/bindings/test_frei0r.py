@@ -99,7 +99,7 @@ def test_the_hosts_rgb_is_not_that_of_the_planes(ffmpeg: str, env: dict[str, str
     """What docs/frei0r.md says of 4:2:0: another RGB, hence another lattice, noise and score than the planes'."""
     run(ffmpeg, env, folder, "-i", "clip.mkv", "-vf", "frei0r=biqa:log.ndjson|model|||||secret", "-f", "null", "-")
     theirs = rgb_of_ffmpeg(ffmpeg, env, folder, "-i", "clip.mkv").astype(int)
-    planes, digests = certified_planes(folder)
+    planes, digests = certified_planes(folder / "model", folder / "clip.mkv")
     difference = np.abs(planes - theirs)
     assert 4 <= difference.max() <= 40
     assert 0.2 < (difference > 0).mean() < 0.95
@@ -110,15 +110,15 @@ def test_the_hosts_rgb_is_not_that_of_the_planes(ffmpeg: str, env: dict[str, str
 
 def test_rgb_of_a_file_of_rgb_is_the_same(ffmpeg: str, env: dict[str, str], folder: Path) -> None:
     """What docs/frei0r.md says of RGB sources: nothing is converted, and nothing differs."""
-    write_clip(folder / "clip.mkv", frames=3, codec="png", pix_fmt="rgb24")
-    run(ffmpeg, env, folder, "-i", "clip.mkv", "-vf", "frei0r=biqa:log.ndjson|model|||||secret", "-f", "null", "-")
+    clip = write_clip(folder / "rgb.mov", frames=3, codec="png", pix_fmt="rgb24")
+    run(ffmpeg, env, folder, "-i", "rgb.mov", "-vf", "frei0r=biqa:log.ndjson|model|||||secret", "-f", "null", "-")
     logged = [line["certificate"]["frame_sha256"] for line in lines(folder / "log.ndjson")[1:-1]]
-    assert logged == certified_planes(folder)[1]
+    assert logged == certified_planes(folder / "model", clip)[1]
 
 
-def certified_planes(folder: Path) -> tuple[NDArray[np.int64], list[str]]:
-    """The RGB of clip.mkv by the runtime's conversion, N×H×W×3, and the digests in the certificates of its planes."""
-    with runtime.Certifier(folder / "model", samples=21) as certifier, open_video(folder / "clip.mkv") as video:
+def certified_planes(model: Path, clip: Path) -> tuple[NDArray[np.int64], list[str]]:
+    """The RGB of a clip by the runtime's conversion, N×H×W×3, and the digests in the certificates of its planes."""
+    with runtime.Certifier(model, samples=21) as certifier, open_video(clip) as video:
         frames = list(video)
         certificates = [certifier.certify_planes(frame.planes, frame.conversion) for frame in frames]
     rgb = np.stack([frame.rgb() for frame in frames]).astype(np.int64)
