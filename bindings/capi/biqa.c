@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 
 #include "biqa.h"
@@ -92,6 +93,12 @@ static int start_python(void) {
     PyConfig_Clear(&config);
     if (PyStatus_Exception(status))
         return not_started(executable, status);
+    /* The first import of this module takes SIGINT, install_signal_handlers or not: so here, and SIGINT is given back. */
+    struct sigaction interrupt;
+    sigaction(SIGINT, NULL, &interrupt);
+    Py_XDECREF(PyImport_ImportModule("signal"));
+    sigaction(SIGINT, &interrupt, NULL);
+    PyErr_Clear();
     PyEval_SaveThread(); /* every later call, from whichever thread, takes the lock anew */
     return 0;
 }

@@ -475,31 +475,95 @@ def test_the_header_is_plain_c_and_c_plus_plus(
 
 def test_memory_is_flat_over_2000_frames(libbiqa: Path, model: str, host_env: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, str(HERE / "cabi.py"), str(libbiqa / "lib" / "libbiqa.so"), model, "2000"],
+        [sys.executable, str(HERE / "cabi.py"), str(libbiqa / "lib" / "libbiqa.so"), model, "2500"],
         capture_output=True, text=True, check=True, env=host_env, cwd=ROOT,
     )  # fmt: skip
     before, after = map(int, done.stdout.split())
-    assert after - before < 2**20, f"{(after - before) / 2**20:.2f} MiB more"
+    assert after - before < 2**21, f"{(after - before) / 2**20:.2f} MiB more"
+
+
+GUEST = r"""
+#include <dlfcn.h>
+#include <locale.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <biqa.h>
+
+static int (*create)(const biqa_config *, biqa_certifier **);
+static int (*certify)(biqa_certifier *, const void *, int64_t, int64_t, int64_t, int64_t, biqa_result *);
+static void (*destroy)(biqa_certifier *);
+static biqa_config config = {.struct_size = sizeof config, .samples = 21};
+static biqa_certifier *certifier;
+
+static void *first(void *nothing) { return create(&config, &certifier) ? "create" : nothing; }
+
+int main(int count, char **arguments) {
+    void *library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL), *failed;
+    *(void **)&create = dlsym(library, "biqa_create");
+    *(void **)&certify = dlsym(library, "biqa_certify_rgb");
+    *(void **)&destroy = dlsym(library, "biqa_destroy");
+    config.model = arguments[count - 1];
+    pthread_t thread;
+    pthread_create(&thread, NULL, first, NULL);
+    pthread_join(thread, &failed);
+    if (failed)
+        return puts(failed), 1;
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction now;
+        if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
+            return printf("signal %d\n", number), 1;
+    }
+    if (strcmp(setlocale(LC_ALL, NULL), "C"))
+        return puts(setlocale(LC_ALL, NULL)), 1;
+    static unsigned char frame[48][64][3];
+    biqa_result result = {.struct_size = sizeof result};
+    int code = certify(certifier, frame, 64 * 3, 64, 48, 8, &result);
+    destroy(certifier);
+    dlclose(library);
+    return printf("%d %g\n", code, result.score), 0;
+}
+"""
+
+
+def test_a_host_that_opens_it_late_and_from_another_thread(
+    libbiqa: Path, model: str, host_env: dict[str, str], tmp_path: Path
+) -> None:
+    """Opened with RTLD_LOCAL, Python started by a thread that ends: NumPy loads, signals and locale are the host's."""
+    (tmp_path / "guest.c").write_text(GUEST)
+    subprocess.run(
+        ["cc", "-Wall", "-Werror", f"-I{libbiqa / 'include'}", "guest.c", "-o", "guest", "-ldl", "-lpthread"],
+        cwd=tmp_path, check=True,
+    )  # fmt: skip
+    done = subprocess.run(
+        [str(tmp_path / "guest"), str(libbiqa / "lib" / "libbiqa.so"), model],
+        capture_output=True, text=True, check=False, env={**host_env, "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    code, score = done.stdout.split()
+    assert code == "0"
+    assert 0 < float(score) < 20  # of a black frame
 
 
 @pytest.mark.long
 def test_valgrind_finds_nothing_of_ours(libbiqa: Path, model: str, host_env: dict[str, str], tmp_path: Path) -> None:
-    """Nothing lost that libbiqa or the example allocated, no wrong access of theirs, and nothing at all lost a frame.
+    """Nothing lost that libbiqa or the example allocated, no wrong access of theirs, and nothing kept a frame.
 
     The policy: CPython, NumPy and ONNX Runtime keep blocks until the process ends, and Python is never ended. Such a
-    block is theirs if its allocation was not called from our own code directly, and if running eight frames more does
-    not lose more; with PYTHONMALLOC=malloc every Python object is a block of its own, so that a reference that is not
-    given back would show.
+    block is theirs if its allocation was not called from our own code directly, and if eight frames more do not keep
+    more. With PYTHONMALLOC=malloc every Python object is a block of its own, so that a reference that is not given back
+    shows, be it as a block that is lost or, where the garbage collector's list still has it, as one that is reachable.
     """
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed")
-    lost = []
+    kept = []
     for frames in (2, 10):
         (tmp_path / "a.yuv").write_bytes(noise((frames * 48 * 64 * 3 // 2,), 8).tobytes())
         report = tmp_path / f"{frames}.xml"
         command = [
-            *("valgrind", "--xml=yes", f"--xml-file={report}", "--leak-check=full", "--show-leak-kinds=definite"),
-            *("--num-callers=40", "--errors-for-leak-kinds=definite"),
+            *("valgrind", "--xml=yes", f"--xml-file={report}", "--leak-check=full", "--show-leak-kinds=all"),
+            *("--num-callers=12", "--errors-for-leak-kinds=definite"),
             *(str(libbiqa / "build" / "biqa-example"), "--model", model, "--samples", "21"),
             *("--raw", "64x48:4:2:0:8", "--json", str(tmp_path / "a.yuv")),
         ]
@@ -509,10 +573,15 @@ def test_valgrind_finds_nothing_of_ours(libbiqa: Path, model: str, host_env: dic
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == frames
         errors = list(ElementTree.parse(report).iter("error"))
-        ours = [error for error in errors if is_ours(error)]
+        ours = [error for error in errors if error.findtext("kind") not in KEPT and is_ours(error)]
+        print(frames, sum(int(error.findtext("xwhat/leakedblocks", "0")) for error in errors))
         assert ours == [], [ElementTree.tostring(error).decode() for error in ours]
-        lost.append(sum(int(error.findtext("xwhat/leakedbytes", "0")) for error in errors))
-    assert lost[1] == lost[0]
+        kept.append(sum(int(error.findtext("xwhat/leakedbytes", "0")) for error in errors))
+    print(kept)
+    assert kept[1] - kept[0] < 8 * 256
+
+
+KEPT = ("Leak_StillReachable", "Leak_PossiblyLost")
 
 
 def is_ours(error: ElementTree.Element) -> bool:
