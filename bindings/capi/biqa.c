@@ -59,20 +59,28 @@ static int take(const char *name, const void *from, void *to, size_t known) {
     return 0;
 }
 
+/* Why Python stopped half-way on its start. It cannot be started again in this process. */
+static char broken[sizeof thread_error];
+
 static int not_started(const char *executable, PyStatus status) {
-    return fail(ENOSYS, "Python does not start with %s: %s", executable, status.err_msg ? status.err_msg : "it exits");
+    const char *why = status.err_msg ? status.err_msg : "it exits";
+    int code = fail(ENOSYS, "Python does not start with %s: %s: check PYTHONHOME", executable, why);
+    memcpy(broken, thread_error, sizeof broken);
+    return code;
 }
 
 static int start_python(void) {
     const char *chosen = getenv("BIQA_PYTHON");
     const char *executable = chosen && chosen[0] ? chosen : BIQA_DEFAULT_PYTHON;
     if (access(executable, X_OK))
-        return fail(ENOENT, "%s is not a Python that can be run (%s): set BIQA_PYTHON to the one, of version %d.%d, that "
-                    "stochastic-biqa is installed in", executable, strerror(errno), PY_MAJOR_VERSION, PY_MINOR_VERSION);
+        return fail(ENOENT, "%s is not a Python that can be run (%s): set BIQA_PYTHON to the one, of version %d.%d, "
+                    "that stochastic-biqa is installed in", executable, strerror(errno), PY_MAJOR_VERSION,
+                    PY_MINOR_VERSION);
     /* Extension modules look for Python's symbols in the global scope; a host that opened us with RTLD_LOCAL has put
      * libpython, which came with us, elsewhere. */
     Dl_info self;
-    if (!dladdr((void *)(intptr_t)Py_IsInitialized, &self) || !dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE))
+    if (!dladdr((void *)(intptr_t)Py_IsInitialized, &self) ||
+        !dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE))
         return fail(ENOSYS, "libpython cannot be made visible to its modules: %s", dlerror());
 
     PyPreConfig before;
@@ -87,15 +95,15 @@ static int start_python(void) {
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = config.install_signal_handlers = config.configure_c_stdio = config.pathconfig_warnings = 0;
     config.safe_path = 1;
+    /* The first import of signal takes SIGINT, install_signal_handlers or not: so here, and it is given back. */
+    struct sigaction interrupt;
+    sigaction(SIGINT, NULL, &interrupt);
     status = PyConfig_SetBytesString(&config, &config.executable, executable);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);
     if (PyStatus_Exception(status))
         return not_started(executable, status);
-    /* The first import of this module takes SIGINT, install_signal_handlers or not: so here, and SIGINT is given back. */
-    struct sigaction interrupt;
-    sigaction(SIGINT, NULL, &interrupt);
     Py_XDECREF(PyImport_ImportModule("signal"));
     sigaction(SIGINT, &interrupt, NULL);
     PyErr_Clear();
@@ -108,7 +116,9 @@ static int need_python(void) {
     static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
     int code = 0;
     pthread_mutex_lock(&once);
-    if (!Py_IsInitialized())
+    if (broken[0])
+        code = fail(ENOSYS, "%s", broken);
+    else if (!Py_IsInitialized())
         code = start_python();
     pthread_mutex_unlock(&once);
     if (code)
@@ -116,8 +126,8 @@ static int need_python(void) {
     char wanted[16];
     snprintf(wanted, sizeof wanted, "%d.%d.", PY_MAJOR_VERSION, PY_MINOR_VERSION);
     if (strncmp(Py_GetVersion(), wanted, strlen(wanted)))
-        return fail(ENOSYS, "this process runs Python %.7s and libbiqa was built for %d.%d: build it with make PYTHON=…",
-                    Py_GetVersion(), PY_MAJOR_VERSION, PY_MINOR_VERSION);
+        return fail(ENOSYS, "this process runs Python %.7s and libbiqa was built for %d.%d: build it again with make "
+                    "PYTHON=…", Py_GetVersion(), PY_MAJOR_VERSION, PY_MINOR_VERSION);
     return 0;
 }
 
@@ -142,8 +152,8 @@ static int create(const biqa_config *config, biqa_certifier *made) {
         PyObject *executable = PySys_GetObject("executable"); /* borrowed */
         const char *where = executable && PyUnicode_Check(executable) ? PyUnicode_AsUTF8(executable) : NULL;
         char doing[1024];
-        snprintf(doing, sizeof doing, "stochastic-biqa cannot be loaded in %s: pip install 'stochastic-biqa[cpu]' there, or "
-                 "set BIQA_PYTHON to another Python %d.%d", where ? where : "this Python", PY_MAJOR_VERSION,
+        snprintf(doing, sizeof doing, "stochastic-biqa cannot be loaded in %s: pip install 'stochastic-biqa[cpu]' "
+                 "there, or set BIQA_PYTHON to another Python %d.%d", where ? where : "this Python", PY_MAJOR_VERSION,
                  PY_MINOR_VERSION);
         return raised(ENOSYS, doing);
     }
@@ -209,7 +219,7 @@ static int told(biqa_certifier *certifier, int code) {
     return code;
 }
 
-/* Takes Python's lock, forgets what the handle said before and empties the result; after an error the lock is not held. */
+/* Takes Python's lock, forgets what the handle said before and empties the result. After an error it is not held. */
 static int begin(biqa_certifier *certifier, biqa_result *result, PyGILState_STATE *state) {
     if (!certifier)
         return fail(EINVAL, "the certifier is NULL: make one with biqa_create");

@@ -24,7 +24,7 @@
  *     -EINTR     Ctrl-C, where the host is a Python program
  *
  * Structs begin with struct_size, the sizeof that the caller was compiled with: zero the rest before filling it in. A
- * field that is 0 or NULL is the default, and so is one that an older header does not have. All fields are 8 bytes wide.
+ * field that is 0 or NULL is the default, and so is one that an older header does not have. Fields are 8 bytes wide.
  *
  * Threads: different handles may be used at the same time. Calls on one handle are safe, but the strings of biqa_error
  * and biqa_record speak of the last call and live until the next: use a handle a thread, or a lock of your own.
@@ -70,7 +70,7 @@ typedef struct biqa_config {
 
 #define BIQA_PUBLIC_SEED 1u /* flags of biqa_config */
 
-/* Decoded planes Y, U, V, or G, B, R. Samples are uint8_t at 8 bits, else native uint16_t with the value in the low bits. */
+/* Decoded planes Y, U, V, or G, B, R. Samples are uint8_t at 8 bits, else native uint16_t, value in the low bits. */
 typedef struct biqa_planes {
     uint64_t struct_size;
     const void *data[3];         /* the topmost row of each */

@@ -497,7 +497,11 @@ static void (*destroy)(biqa_certifier *);
 static biqa_config config = {.struct_size = sizeof config, .samples = 21};
 static biqa_certifier *certifier;
 
-static void *first(void *nothing) { return create(&config, &certifier) ? "create" : nothing; }
+static void *first(void *nothing) {
+    if (create(&config, &certifier))
+        return create(&config, &certifier) ? "failed twice" : "failed once";
+    return nothing;
+}
 
 int main(int count, char **arguments) {
     void *library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL), *failed;
@@ -527,23 +531,35 @@ int main(int count, char **arguments) {
 """
 
 
-def test_a_host_that_opens_it_late_and_from_another_thread(
-    libbiqa: Path, model: str, host_env: dict[str, str], tmp_path: Path
-) -> None:
-    """Opened with RTLD_LOCAL, Python started by a thread that ends: NumPy loads, signals and locale are the host's."""
+def guest(libbiqa: Path, model: str, env: dict[str, str], tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """A host that opens the library late, with RTLD_LOCAL, and lets a thread that ends start Python."""
     (tmp_path / "guest.c").write_text(GUEST)
     subprocess.run(
         ["cc", "-Wall", "-Werror", f"-I{libbiqa / 'include'}", "guest.c", "-o", "guest", "-ldl", "-lpthread"],
         cwd=tmp_path, check=True,
     )  # fmt: skip
-    done = subprocess.run(
+    return subprocess.run(
         [str(tmp_path / "guest"), str(libbiqa / "lib" / "libbiqa.so"), model],
-        capture_output=True, text=True, check=False, env={**host_env, "LC_ALL": "C.UTF-8"},
+        capture_output=True, text=True, check=False, env=env, timeout=60,
     )  # fmt: skip
+
+
+def test_signals_and_locale_stay_the_hosts(libbiqa: Path, model: str, host_env: dict[str, str], tmp_path: Path) -> None:
+    done = guest(libbiqa, model, {**host_env, "LC_ALL": "C.UTF-8"}, tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     code, score = done.stdout.split()
     assert code == "0"
     assert 0 < float(score) < 20  # of a black frame
+
+
+def test_a_python_that_does_not_start(libbiqa: Path, model: str, host_env: dict[str, str], tmp_path: Path) -> None:
+    """The same error when asked again, no crash and no deadlock. Python itself shows its paths on standard error."""
+    env = {**host_env, "PYTHONHOME": "/nonexistent"}
+    assert guest(libbiqa, model, env, tmp_path).stdout == "failed twice\n"
+    (tmp_path / "a.ppm").write_bytes(b"P6 64 48 255\n" + noise((48, 64, 3), 8).tobytes())
+    done = example(libbiqa, env, str(tmp_path / "a.ppm"))
+    assert done.returncode == 2
+    assert "Python does not start" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.long

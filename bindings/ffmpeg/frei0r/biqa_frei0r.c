@@ -159,10 +159,13 @@ static void certify(filter *self, double time, const uint8_t *rgba) {
         return;
     }
     biqa_result result = {.struct_size = sizeof result};
-    if (biqa_certify_rgb(self->certifier, self->rgb, (int64_t)self->width * 3, self->width, self->height, 8, &result) < 0)
+    int64_t stride = (int64_t)self->width * 3;
+    if (biqa_certify_rgb(self->certifier, self->rgb, stride, self->width, self->height, 8, &result) < 0)
         stop(self, biqa_error(self->certifier));
-    else if (!write_line(self, "{\"type\": \"frame\", \"frameNum\": %lld, \"hostTime\": %.17g, \"received\": \"rgba8\", "
-                         "\"certificate\": %s}\n", self->frames, time, biqa_record(self->certifier)))
+    else if (!write_line(self,
+                         "{\"type\": \"frame\", \"frameNum\": %lld, \"hostTime\": %.17g, \"received\": \"rgba8\", "
+                         "\"certificate\": %s}\n",
+                         self->frames, time, biqa_record(self->certifier)))
         stop(self, strerror(errno));
     else
         self->certified++;
@@ -191,8 +194,8 @@ EXPORT void f0r_get_param_info(f0r_param_info_t *info, int index) {
 }
 
 EXPORT f0r_instance_t f0r_construct(unsigned width, unsigned height) {
-    /* frei0r knows no padding, but FFmpeg aligns rows to as many as 64 bytes and does not say so: pictures of other widths
-     * would be read askew. */
+    /* frei0r knows no padding, but FFmpeg aligns rows to as many as 64 bytes and does not say so: pictures of other
+     * widths would be read askew. */
     if (width % 16) {
         fprintf(stderr, "biqa (frei0r): a width of %u is not a multiple of 16: scale or crop before\n", width);
         return NULL;
