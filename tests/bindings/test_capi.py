@@ -568,9 +568,9 @@ def test_valgrind_finds_nothing_of_ours(libbiqa: Path, model: str, host_env: dic
 
     The policy: CPython, NumPy and ONNX Runtime keep blocks until the process ends, and Python is never ended. Such a
     block is theirs if its allocation was not called from our own code directly, and if eight frames more do not lose
-    more; PYTHONMALLOC=malloc makes every Python object a block of its own. Blocks that are still reachable do not count:
-    a reference that is not given back to an object that the garbage collector lists is one of these, and shows in
-    test_memory_is_flat_over_2000_frames.
+    more; PYTHONMALLOC=malloc makes every Python object a block of its own. Blocks that are still reachable do not
+    count: a reference that is not given back to an object that the garbage collector lists is one of these, and shows
+    in test_memory_is_flat_over_2000_frames.
     """
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed")
