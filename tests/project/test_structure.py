@@ -85,6 +85,8 @@ def test_wheel_holds_what_runs(tmp_path: Path) -> None:
     for name in ("manifest.json", "model.onnx", "MODEL_CARD.md"):
         assert f"runtime/models/default/{name}" in names
     assert {f"runtime/samplers/kernels/{n}.cu" for n in ("lattice", "noise", "scores")} <= names
+    assert {f"bindings/capi/{n}" for n in ("Makefile", "biqa.h", "biqa.c", "biqa.pc.in", "example.c")} <= names
+    assert {f"bindings/ffmpeg/frei0r/{n}" for n in ("Makefile", "biqa_frei0r.c")} <= names
     assert {f"training/weights/{n}.safetensors" for n in ("metric", "denoiser")} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in names)
 
