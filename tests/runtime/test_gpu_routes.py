@@ -78,7 +78,7 @@ def test_the_precision_is_the_bundles_not_the_machines(machine: Callable[..., No
     assert routes.find_route(both).plan == plan_name("sm89", "tensorrt-rtx", VERSION, "fp16")
     with pytest.raises(DeviceError, match=r"no model.fp16.onnx: build it again with .* --fp16"):
         routes.find_route(gpu_bundle(tmp_path / "d"), "fp16")
-    with pytest.raises(DeviceError, match="'int4' is unknown"):
+    with pytest.raises(DeviceError, match="precision fp32 or fp16, not 'int4'"):
         routes.find_route(bundle, "int4")
 
 
