@@ -5,7 +5,7 @@
 
 SROCC of the median score with opinion scores and the mean certified width at each ε/σ that n can bound, with α = 0.001.
 The noise of a photograph is the same in every precision, so differences are paired; 95% bootstrap intervals resample
-photographs. Writes docs/evidence/precision.json.
+photographs. Writes docs/evidence/precision.json and the table of docs/precision.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.correlation import srocc
 from training.data import Photograph, read_rgb, read_scores
 
 from .correlation import ALPHA, EVIDENCE, interval, resamples, widths
-from .page import table
+from .page import table, write_section
 
 REFERENCE = PRECISIONS[0]
 
@@ -137,6 +137,7 @@ def main() -> None:
             "precisions": rows,
         }
         (EVIDENCE / "evidence" / "precision.json").write_text(json.dumps(record, indent=1) + "\n")
+        write_section(EVIDENCE / "precision.md", "precision", page(rows))
 
 
 if __name__ == "__main__":
