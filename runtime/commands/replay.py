@@ -167,7 +167,7 @@ def _frames(
     if certifier.sampler.digest != shared["model_sha256"]:
         raise RecordError(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
-            f"{certifier.sampler.digest[:12]}…: give the right one with --model, and its graph with --precision"
+            f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
         )
     frames = FileFrames(
         path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")

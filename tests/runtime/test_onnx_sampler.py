@@ -89,7 +89,7 @@ def test_no_precision_stands_in_for_another(tmp_path: Path) -> None:
         Certifier(bundle.path, precision="int8")
     with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
         Certifier(bundle.path, precision="fp16")
-    with pytest.raises(ParameterError, match="device, threads and precision belong to a model"):
+    with pytest.raises(ParameterError, match="device, precision and threads belong to a model"):
         Certifier(sampler=clamped_mean, sigma=0.12, precision="int8")
 
 
