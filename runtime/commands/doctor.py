@@ -16,8 +16,8 @@ from ..driver import find_gpus
 from ..errors import BiqaError, DeviceError
 from ..flavours import INSTALL, MODULES
 from ..samplers import pycuda_driver
-from ..samplers.kernels import ADD_KERNELS, ptx_file
 from ..samplers.kernels import MODULES as KERNELS
+from ..samplers.kernels import add_kernels, ptx_file
 from ..samplers.routes import find_route
 from ..version import __version__
 
@@ -187,8 +187,7 @@ def _gpu_files(model: Path | None) -> dict[str, Any]:
 
 def _kernels(bundle: Bundle) -> dict[str, Any]:
     found = all(ptx_file(module) in bundle.manifest.files for module in KERNELS)
-    install = ADD_KERNELS.replace("BUNDLE", str(bundle.path))
-    return {"found": ", ".join(KERNELS) if found else None, "install": None if found else install}
+    return {"found": ", ".join(KERNELS) if found else None, "install": None if found else add_kernels(bundle.path)}
 
 
 def _text(report: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ that is certified, so it is the one asked for, else that of the narrowest graph 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -18,8 +19,8 @@ from ..engines import Target, check_precision, find_plan, narrowest
 from ..errors import BundleError, DependencyError, DeviceError
 from ..flavours import MODULES, load_flavour
 from .gpu import GpuSampler
-from .kernels import ADD_KERNELS, choose_file, ptx_file
 from .kernels import MODULES as KERNEL_MODULES
+from .kernels import add_kernels, choose_file, ptx_file
 from .onnx_cuda import PROVIDER, load_onnxruntime, open_onnx_cuda
 from .pycuda_driver import INSTALL
 from .tensorrt import open_tensorrt
@@ -89,20 +90,26 @@ def _gpu() -> tuple[Gpu | None, list[str]]:
 def _no_kernels(bundle: Bundle, gpu: Gpu | None) -> str | None:
     """Why the bundle's kernels cannot be used on this GPU, or on any where it is not known."""
     files, compiler = bundle.manifest.files, bundle.manifest.made_with.get("nvrtc", "")
-    try:
-        for module in KERNEL_MODULES:
-            if gpu is not None:
-                choose_file(files, module, gpu.capability)
-            elif ptx_file(module) not in files:
-                return f"the bundle has no {module} kernel: {ADD_KERNELS}"
-    except BundleError as error:
-        return str(error)
+    for module in KERNEL_MODULES:
+        if not _has_kernel(files, module, gpu):
+            which = f"{module} kernel" if gpu is None else f"{module} kernel for {gpu.sm}"
+            return f"{bundle.path} has no {which}: {add_kernels(bundle.path)}"
     if gpu is not None and _major(gpu.cuda) < _major(compiler):
         return (
             f"the bundle's kernels were compiled for CUDA {compiler}, this driver runs CUDA up to {gpu.cuda}: install "
             f"a newer driver from nvidia.com/drivers, or compile them with nvidia-cuda-nvrtc {_major(gpu.cuda)}"
         )
     return None
+
+
+def _has_kernel(files: Collection[str], module: str, gpu: Gpu | None) -> bool:
+    if gpu is None:
+        return ptx_file(module) in files
+    try:
+        choose_file(files, module, gpu.capability)
+    except BundleError:
+        return False
+    return True
 
 
 def _major(version: str) -> int:

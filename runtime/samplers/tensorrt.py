@@ -88,7 +88,10 @@ class TensorRTEngine:
             raise ModelError(f"{self.record['version']} cannot run this frame: {self._said()}")
 
     def _said(self) -> str:
-        return "; ".join(self._logger.errors) or "it gives no reason"
+        """TensorRT's errors since the last time."""
+        said = "; ".join(self._logger.errors) or "it gives no reason"
+        self._logger.errors.clear()
+        return said
 
     def close(self) -> None:
         self._context = self._engine = self._runtime = None

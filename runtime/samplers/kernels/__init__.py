@@ -22,9 +22,6 @@ from ...errors import BundleError
 MODULES = ("lattice", "noise", "scores")
 """Stems of the sources: one compilation, one loaded module each."""
 
-ADD_KERNELS = "add the GPU kernels with `python -m export compile BUNDLE --target cuda`"
-"""What to do about a bundle that lacks them."""
-
 FOLDER = "kernels/"
 """Of a bundle."""
 
@@ -86,6 +83,11 @@ def ptx_file(module: str) -> str:
     return f"{FOLDER}{module}.ptx"
 
 
+def add_kernels(bundle: object = "BUNDLE") -> str:
+    """What to do about a bundle, given by its path, that lacks them."""
+    return f"add the GPU kernels with `python -m export compile {bundle} --target cuda`"
+
+
 def choose_file(files: Collection[str], module: str, capability: tuple[int, int]) -> str:
     """Which of a bundle's ``files`` a device of this compute capability (major, minor) loads.
 
@@ -100,5 +102,5 @@ def choose_file(files: Collection[str], module: str, capability: tuple[int, int]
     if ptx_file(module) in files:
         return ptx_file(module)
     raise BundleError(
-        f"the bundle has no {module} kernel for compute capability {capability[0]}.{capability[1]}: {ADD_KERNELS}"
+        f"the bundle has no {module} kernel for compute capability {capability[0]}.{capability[1]}: {add_kernels()}"
     )
