@@ -15,6 +15,11 @@ from runtime.errors import ConversionError, ParameterError, VideoError
 from runtime.keys import read_secret
 from runtime.planes import Conversion
 
+_Look = tuple[tuple[int, ...], Conversion]
+"""Rows and columns of a frame, and how it becomes RGB."""
+
+_REPEATED = ": were frames repeated to even out their rate? ffmpeg -fps_mode passthrough does not"
+
 
 def open_certifier(
     model: str | None = None, *, secret_file: str | None = None, public_seed: int | None = None, **claims: Any
@@ -52,7 +57,7 @@ class Session:
         self._count = count
         self._subsample = subsample
         self._tolerance = tolerance
-        self._stream: tuple[tuple[int, ...], Conversion] | None = None
+        self._first: _Look | None = None
         refuse_too_few(certifier, Path(name), certifier.alpha, self.jointly or 1)
 
     def certify(self, planes: Sequence[NDArray[Any]], conversion: Conversion) -> Certificate | None:
@@ -65,9 +70,10 @@ class Session:
         if index == self._count:
             raise VideoError(f"{self.name}: more than the {self._count} frames it should have{_REPEATED}")
         found = planes[0].shape, conversion
-        self._stream = self._stream or found
-        if found != self._stream:
-            raise self._changed(index, *found)
+        if self._first is None:
+            self._first = found
+        elif found != self._first:
+            raise self._changed(index, self._first, found)
         self.seen += 1
         if index % self._subsample:
             return None
@@ -81,18 +87,14 @@ class Session:
         if self._count is not None and self.seen < self._count:
             raise VideoError(f"{self.name} is cut or damaged: {self.seen} frames came, it should have {self._count}")
 
-    def _changed(self, index: int, shape: tuple[int, ...], conversion: Conversion) -> Exception:
-        assert self._stream is not None
-        first, before = self._stream
-        if shape != first:
+    def _changed(self, index: int, first: _Look, found: _Look) -> Exception:
+        (old_shape, old), (shape, new) = first, found
+        if shape != old_shape:
             return VideoError(
-                f"{self.name}: frame {index} is {shape[1]}×{shape[0]}, the first ones {first[1]}×{first[0]}: certify "
-                "the parts each for itself"
+                f"{self.name}: frame {index} is {shape[1]}×{shape[0]}, the first ones {old_shape[1]}×{old_shape[0]}: "
+                "certify the parts each for itself"
             )
-        names = [key for key, value in before.to_dict().items() if conversion.to_dict()[key] != value]
+        names = [key for key, value in old.to_dict().items() if new.to_dict()[key] != value]
         return ConversionError(
             f"{self.name}: from frame {index} on its {', '.join(names)} changes: certify the parts each for itself"
         )
-
-
-_REPEATED = ": were frames repeated to even out their rate? ffmpeg -fps_mode passthrough does not"

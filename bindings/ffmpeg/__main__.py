@@ -10,12 +10,13 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from bindings.colours import conversion_of, told_tags
 from bindings.ffmpeg.pipe import NAME, Pipe, raw_shape
 from bindings.ffmpeg.sidecar import ffmetadata, frame_times
 from bindings.probe import Probe, probe
 from bindings.session import Session
 from runtime.certifier import Certifier
-from runtime.colours import Tags, conversion_for
+from runtime.colours import Tags
 from runtime.commands.certify import final_line, table
 from runtime.commands.exits import answered
 from runtime.commands.shared import (
@@ -27,7 +28,7 @@ from runtime.commands.shared import (
     refuse_too_few,
     write_outputs,
 )
-from runtime.errors import ConversionError, ParameterError
+from runtime.errors import ParameterError
 from runtime.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
 from runtime.planes import CHROMA_LOCATIONS, Conversion
 
@@ -145,31 +146,20 @@ def _pipe(options: argparse.Namespace) -> Pipe:
 
 
 def _conversion(pipe: Pipe, probed: Probe | None, options: argparse.Namespace) -> Conversion:
-    """Options before the probed file before the pipe; where the last two differ, only an option decides."""
+    """The pipe speaks only of range and siting, of the latter unsurely, and never of the transfer."""
     shape, layout = pipe.shape, pipe.shape.layout
-    file = probed.tags if probed else Tags()
-    sure = None if shape.siting_unsure else shape.chroma_location
-    for name, piped in (("range", shape.range), ("chroma_location", sure)):
-        said = getattr(file, name)
-        if getattr(options, name) is None and None not in (said, piped) and said != piped:
-            raise ConversionError(
-                f"{NAME} says that its {name} is {piped}, {options.probe} that it is {said}: something converts it on "
-                f"the way; say --{name.replace('_', '-')}"
-            )
-    yuv = None if layout.rgb else file.matrix
-    tags = Tags(
-        matrix=options.matrix or ("rgb" if layout.rgb else yuv),
-        range=options.range or ("full" if layout.full else shape.range or file.range),
-        chroma_location=options.chroma_location or file.chroma_location or (sure if probed else shape.chroma_location),
+    told = told_tags(options.matrix, options.range, options.chroma_location)
+    host = Tags(
+        matrix="rgb" if layout.rgb else None,
+        range="full" if layout.full else shape.range,
+        chroma_location=None if shape.siting_unsure and probed else shape.chroma_location,
     )
-    conversion = conversion_for(NAME, layout, shape.width, shape.height, tags)
-    unsure = shape.siting_unsure and conversion.subsampling != "4:4:4" and tags.chroma_location == "center"
-    assumed = list(conversion.assumed)
-    if unsure and options.chroma_location is None and file.chroma_location is None:
-        assumed.append("chroma_location")
+    conversion = conversion_of(NAME, layout, shape.width, shape.height, told=told, file=probed, host=host)
+    unsure = []
     if probed is None:
-        assumed.append("transfer")  # a pipe cannot say that it is HDR
-    return replace(conversion, assumed=tuple(assumed))
+        guessed = shape.siting_unsure and told.chroma_location is None
+        unsure = ["chroma_location", "transfer"] if guessed else ["transfer"]
+    return replace(conversion, assumed=(*conversion.assumed, *unsure))
 
 
 def _expected(frames: int | str | None, probed: Probe | None) -> int | None:
