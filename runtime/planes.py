@@ -40,7 +40,8 @@ class Conversion:
 
     ``matrix``: bt601, bt709, bt2020nc, or rgb for planes G, B, R. ``range``: limited or full. ``bit_depth``: 8 … 16, of
     the planes and of the RGB. ``subsampling``: 4:2:0, 4:2:2, 4:4:4. ``chroma_location``: left, center, topleft.
-    ``assumed``: which of these the stream did not say. Raises ConversionError for any other value.
+    ``assumed``: which of these the stream did not say; a host adds "transfer" where nothing could say that it is HDR,
+    and "whole" where nothing said how many frames there should be. Raises ConversionError for any other value.
     """
 
     matrix: str

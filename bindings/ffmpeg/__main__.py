@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         pipe = _pipe(options)
-        conversion = _conversion(pipe, probed, options)
+        conversion = _conversion(pipe, probed, count is not None, options)
         session = Session(certifier, NAME, count=count, subsample=options.subsample, tolerance=options.tolerance)
         bar.begin(NAME, session.jointly or 0, certifier.samples)
         log = _certified(certifier, session, pipe, conversion, options)
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table([log]))
     if missing := log.frames[0][1].provenance.conversion["assumed"]:  # type: ignore[index]
-        print(f"assumed, nothing said: {', '.join(missing)}", file=sys.stderr)
+        print(f"assumed, as nothing says it: {', '.join(missing)}", file=sys.stderr)
     print(final_line(certificates), file=sys.stderr)
     return 0
 
@@ -145,7 +145,7 @@ def _pipe(options: argparse.Namespace) -> Pipe:
     return Pipe(sys.stdin.buffer, raw_shape(options.size, options.pix_fmt, options.fps) if raw else None)
 
 
-def _conversion(pipe: Pipe, probed: Probe | None, options: argparse.Namespace) -> Conversion:
+def _conversion(pipe: Pipe, probed: Probe | None, counted: bool, options: argparse.Namespace) -> Conversion:
     """The pipe speaks only of range and siting, of the latter unsurely, and never of the transfer."""
     shape, layout = pipe.shape, pipe.shape.layout
     told = told_tags(options.matrix, options.range, options.chroma_location)
@@ -154,7 +154,9 @@ def _conversion(pipe: Pipe, probed: Probe | None, options: argparse.Namespace) -
         range="full" if layout.full else shape.range,
         chroma_location=None if shape.siting_unsure and probed else shape.chroma_location,
     )
-    conversion = conversion_of(NAME, layout, shape.width, shape.height, told=told, file=probed, host=host)
+    conversion = conversion_of(
+        *(NAME, layout, shape.width, shape.height), told=told, file=probed, host=host, counted=counted
+    )
     unsure = []
     if probed is None:
         guessed = shape.siting_unsure and told.chroma_location is None

@@ -144,9 +144,14 @@ class Biqa(GstBase.BaseTransform):  # type: ignore[misc]
 
     def _take_caps(self, caps: Any) -> None:
         self._format = form = Format(caps)
+        counted = self._session is not None and self._session.jointly is not None
         told = told_tags(*(self._options[name] for name in ("matrix", "range", "chroma-location")))
         self._conversion = conversion_of(
-            self.name, form.layout, form.width, form.height, told=told, file=self._probed, host=form.tags
+            *(self.name, form.layout, form.width, form.height),
+            told=told,
+            file=self._probed,
+            host=form.tags,
+            counted=counted,
         )
 
     def _certify(self, buffer: Any) -> None:

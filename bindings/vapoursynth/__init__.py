@@ -79,7 +79,9 @@ def Certify(  # noqa: N802
         refuse_too_few(certifier, Path(_NAME), certifier.alpha, jointly)
         with clip.get_frame(0) as first:
             tags = tags_of(first, layout)
-        conversion = conversion_of(_NAME, layout, clip.width, clip.height, told=told, file=file, host=tags)
+        conversion = conversion_of(
+            *(_NAME, layout, clip.width, clip.height), told=told, file=file, host=tags, counted=file is not None
+        )
     except BiqaError as error:
         raise vs.Error(f"biqa: {error}") from None
 
