@@ -89,10 +89,9 @@ def gstreamer(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
 
 
 def launch(*pipeline: str) -> subprocess.CompletedProcess[str]:
-    """gst-launch-1.0 with the element, messages printed."""
-    return subprocess.run(
-        ["gst-launch-1.0", "-m", *pipeline], capture_output=True, text=True, env=gst_environment(), timeout=120
-    )
+    """gst-launch-1.0 with the element, messages printed. It can hang after an error, without the element too."""
+    command = ["timeout", "--kill-after=5", "30", "gst-launch-1.0", "-m", *pipeline]
+    return subprocess.run(command, capture_output=True, text=True, env=gst_environment())
 
 
 @cache
@@ -164,6 +163,23 @@ def _no_vapoursynth() -> str | None:
     wheels = "vapoursynth, vapoursynth-lsmas, numpy, scipy and onnxruntime"
     return None if vs_python() else f"no Python with {wheels}: name one in BIQA_VAPOURSYNTH_PYTHON"
 
+
+def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
+    """Run every block of shell commands of a page of docs/ in one shell, as a newcomer would; what each printed.
+
+    Blocks that install packages are marked ``console`` and are not run.
+    """
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
+    script = f"\necho {_BETWEEN}\n".join(["set -euo pipefail", *blocks])
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, capture_output=True, text=True, env=environment(PATH=path, **more)
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(f"{_BETWEEN}\n")[1:]
+
+
+_BETWEEN = "-- next block --"
 
 HOSTS: Sequence[Host] = (
     Host("pyav", pyav, lambda: None),
