@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from bindings.probe import Probe, probe
 from bindings.session import Session, open_certifier
 from runtime.certificate import Certificate
 from runtime.certifier import Certifier
-from runtime.errors import BiqaError, VideoError
+from runtime.errors import BiqaError, ParameterError, VideoError
 from runtime.log import joint_claim
 from runtime.planes import Conversion
 from runtime.pooling import pool, pool_intervals
@@ -124,12 +125,11 @@ class Biqa(GstBase.BaseTransform):  # type: ignore[misc]
 
     def _open(self) -> None:
         given = {name: value for name, value in self._options.items() if value not in (None, _UNSET)}
-        seed = given.get("public-seed")
         self._probed = probe(Path(given["probe"])) if "probe" in given else None
         self._certifier = open_certifier(
             given.get("model"),
             secret_file=given.get("secret-file"),
-            public_seed=None if seed is None else int(seed),
+            public_seed=_seed(given.get("public-seed")),
             **{name: given[name] for name in ("epsilon", "alpha", "samples", "scope", "threads") if name in given},
         )
         self._begin()
@@ -196,6 +196,12 @@ class Biqa(GstBase.BaseTransform):  # type: ignore[misc]
         self._failed = True
         error = GLib.Error.new_literal(Gst.StreamError.quark(), text, Gst.StreamError.FAILED)
         self.post_message(Gst.Message.new_error(self, error, kind))
+
+
+def _seed(text: str | None) -> int | None:
+    if text is not None and not re.fullmatch(r"-?\d{1,400}", text):
+        raise ParameterError(f"public-seed is a whole number, not {text!r}")
+    return None if text is None else int(text)
 
 
 def _unsigned(value: int) -> Any:

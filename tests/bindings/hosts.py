@@ -90,7 +90,7 @@ def gstreamer(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
 
 def launch(*pipeline: str) -> subprocess.CompletedProcess[str]:
     """gst-launch-1.0 with the element, messages printed. It can hang after an error, without the element too."""
-    command = ["timeout", "--kill-after=5", "30", "gst-launch-1.0", "-m", *pipeline]
+    command = ["timeout", "--kill-after=2", "20", "gst-launch-1.0", "-m", *pipeline]
     return subprocess.run(command, capture_output=True, text=True, env=gst_environment())
 
 
@@ -108,7 +108,7 @@ def gst_environment() -> dict[str, str]:
 def messages(printed: str) -> list[dict[str, str]]:
     """The element's messages as gst-launch prints them: fields by name, as text."""
     made = []
-    for line in re.findall(r'from element "biqa\d+" \(element\): biqa, (.*);$', printed, re.MULTILINE):
+    for line in re.findall(r'from element "\w+" \(element\): biqa, (.*);$', printed, re.MULTILINE):
         pairs = re.findall(r'([\w-]+)=\(\w+\)(?:"((?:\\.|[^"\\])*)"|([^,]*))', line)
         made.append({name: re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in pairs})
     return made
