@@ -126,7 +126,7 @@ def vs_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one of the scripts beside this file."""
     python = vs_python()
     assert python is not None
-    command = [python, str(Path(__file__).parent / "vapoursynth" / name), *arguments]
+    command = [python, str(Path(__file__).parent / "vs_scripts" / name), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
 
 

@@ -236,7 +236,7 @@ def test_another_size_in_mid_stream() -> None:
 
 
 def test_corrupted_buffers_are_refused() -> None:
-    script = Path(__file__).parent / "gstreamer" / "corrupted.py"
+    script = Path(__file__).parent / "gst_scripts" / "corrupted.py"
     command = ["/usr/bin/python3", str(script), "model"]
     done = subprocess.run(command, capture_output=True, text=True, env=gst_environment(), timeout=60)
     assert done.stdout == "1 biqa0: frame 1 is damaged, says the decoder\n"
