@@ -102,7 +102,9 @@ def gst_environment() -> dict[str, str]:
     command = [sys.executable, "-m", "bindings.gstreamer"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(GST_PLUGIN_PATH=""))
     paths = dict(re.findall(r"^export (\w+)=(.*)$", said.stdout, re.MULTILINE))
-    return environment(**paths, GST_REGISTRY=f"{folder}/registry")
+    made = environment(**paths, GST_REGISTRY=f"{folder}/registry")
+    subprocess.run(["gst-inspect-1.0", "biqa"], capture_output=True, env=made)  # builds the registry
+    return made
 
 
 def messages(printed: str) -> list[dict[str, str]]:

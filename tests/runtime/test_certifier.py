@@ -139,6 +139,19 @@ def test_stream_shares_alpha() -> None:
         list(make().stream([FRAME, FRAME], jointly=1))
 
 
+def test_alpha_shared_later_is_alpha_shared_from_the_start() -> None:
+    rng = np.random.default_rng(4)
+    frames = [rng.integers(0, 256, (16, 16, 3), np.uint8) for _ in range(3)]
+    with Certifier(sampler=lambda image: float(image.mean()), sigma=0.12, samples=101, public_seed=1) as certifier:
+        known = list(certifier.stream(frames, jointly=3))
+        later = [certificate.shared_by(3) for certificate in certifier.stream(frames)]
+        assert [one.to_dict() for one in later] == [one.to_dict() for one in known]
+        with pytest.raises(ParameterError, match="only a certificate of all its samples"):
+            certifier.certify(frames[0], tolerance=100).shared_by(3)
+        with pytest.raises(ParameterError, match="by 1 frame or more"):
+            known[0].shared_by(0)
+
+
 def test_curve_splits_alpha_and_grows() -> None:
     certificate = make(samples=501).certify(FRAME)
     curve = certificate.curve([0.01, 0.05, 0.1])
