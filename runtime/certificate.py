@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,19 @@ class Certificate:
     def looks(self) -> tuple[int, ...]:
         """The sample counts at which sampling could stop; empty where their number was fixed."""
         return self.stopping.schedule.looks if self.stopping else ()
+
+    def shared_by(self, frames: int) -> Certificate:
+        """The same scores, claimed together with those of ``frames`` frames in all: each at alpha/frames.
+
+        For streams whose length shows at their end. Sound where the number of frames does not depend on scores.
+        Raises ParameterError for a certificate that was stopped early, whose looks were for another alpha.
+        """
+        if frames < 1 or self.stopping is not None:
+            raise ParameterError("only a certificate of all its samples can be shared later, by 1 frame or more")
+        alpha, shift = self.alpha / frames, self.epsilon_engine / self.sigma
+        ranks = scope_ranks(self.samples, shift, alpha, self.scope, self.noise_distance)
+        lower, upper = interval(*sorted_sides(self.scores), ranks)
+        return replace(self, alpha=alpha, ranks=ranks, lower=lower, upper=upper)
 
     def curve(self, epsilons: Sequence[float]) -> list[tuple[float, float, float]]:
         """(ε, lower, upper) at K source radii, jointly valid: each at α/K. Raises ParameterError if empty.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .planes import STEP
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,33 @@ def _layouts() -> dict[str, Layout]:
 LAYOUTS = _layouts()
 
 
+def stored_shapes(layout: Layout, width: int, height: int) -> list[tuple[int, int]]:
+    """(rows, samples a row) of each plane of a picture as the format stores it, without padding."""
+    if layout.kind == "packed":
+        return [(height, 3 * width)]
+    down, right = STEP[layout.subsampling]
+    rows, columns = -(-height // down), -(-width // right)
+    chroma = [(rows, 2 * columns)] if layout.kind == "semi" else [(rows, columns)] * 2
+    return [(height, width), *chroma]
+
+
+def unpacked(stored: Sequence[NDArray[Any]], layout: Layout) -> tuple[NDArray[Any], ...]:
+    """Planes as the format stores them, 2-D and without padding → three planes Y, U, V or G, B, R."""
+    arrays = list(stored)
+    if layout.kind == "packed":
+        arrays = [arrays[0][:, channel::3] for channel in layout.green_blue_red]
+    elif layout.kind == "semi":
+        arrays = [arrays[0], arrays[1][:, 0::2], arrays[1][:, 1::2]]
+    return tuple(np.right_shift(array, layout.shift) for array in arrays)
+
+
 def planes_of(frame: Any, layout: Layout) -> tuple[NDArray[Any], ...]:
     """Copies of a PyAV frame's planes, 2-D, uint8 or uint16, without the padding at the end of their rows."""
     kind = np.dtype(np.uint8 if layout.bit_depth == 8 else "<u2")
     arrays: list[NDArray[Any]] = []
-    for plane in frame.planes:
-        samples = {"packed": 3, "semi": 1 if not arrays else 2, "planar": 1}[layout.kind]
+    for plane, (_, samples) in zip(frame.planes, stored_shapes(layout, frame.width, frame.height), strict=True):
         rows = np.frombuffer(plane, kind).reshape(plane.height, abs(plane.line_size) // kind.itemsize)
         if plane.line_size < 0:  # stored bottom-up, as in AVI
             rows = rows[::-1]
-        arrays.append(rows[:, : plane.width * samples].astype(kind.newbyteorder("=")))
-    if layout.kind == "packed":
-        packed = arrays[0].reshape(frame.height, frame.width, 3)
-        arrays = [packed[:, :, channel] for channel in layout.green_blue_red]
-    elif layout.kind == "semi":
-        arrays = [arrays[0], arrays[1][:, 0::2], arrays[1][:, 1::2]]
-    return tuple(np.right_shift(array, layout.shift) for array in arrays)
+        arrays.append(rows[:, :samples].astype(kind.newbyteorder("=")))
+    return unpacked(arrays, layout)

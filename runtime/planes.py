@@ -27,8 +27,8 @@ from .errors import ConversionError
 _WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020nc": (0.2627, 0.0593)}
 MATRICES = (*_WEIGHTS, "rgb")
 RANGES = ("limited", "full")
-_STEP = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma rows and columns a chroma sample
-SUBSAMPLINGS = tuple(_STEP)
+STEP = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}  # luma rows and columns a chroma sample
+SUBSAMPLINGS = tuple(STEP)
 _CENTRED = {"left": (True, False), "center": (True, True), "topleft": (False, False)}  # between luma rows, columns
 CHROMA_LOCATIONS = tuple(_CENTRED)
 STRIP = 2**16  # chroma samples converted at a time
@@ -40,7 +40,8 @@ class Conversion:
 
     ``matrix``: bt601, bt709, bt2020nc, or rgb for planes G, B, R. ``range``: limited or full. ``bit_depth``: 8 … 16, of
     the planes and of the RGB. ``subsampling``: 4:2:0, 4:2:2, 4:4:4. ``chroma_location``: left, center, topleft.
-    ``assumed``: which of these the stream did not say. Raises ConversionError for any other value.
+    ``assumed``: which of these the stream did not say; a host adds "transfer" where nothing could say that it is HDR,
+    and "whole" where nothing said how many frames there should be. Raises ConversionError for any other value.
     """
 
     matrix: str
@@ -95,7 +96,7 @@ def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int,
         if conversion.bit_depth not in (8, 16) and int(plane.max()) >= 2**conversion.bit_depth:
             raise ConversionError(f"a plane holds {int(plane.max())}, more than {conversion.bit_depth} bits can")
     height, width = planes[0].shape
-    rows, columns = _STEP[conversion.subsampling]
+    rows, columns = STEP[conversion.subsampling]
     expected = (-(-height // rows), -(-width // columns))
     for plane in planes[1:]:
         if plane.shape != expected:
@@ -154,7 +155,7 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
 
     # Matrix and interpolation are linear, and exact in integers, so the matrix comes first, on the fewer samples; then
     # every luma position within a chroma sample, of which 4:2:0 has 2×2, is an array of its own.
-    down, right = _STEP[conversion.subsampling]
+    down, right = STEP[conversion.subsampling]
     between_rows, between_columns = _CENTRED[conversion.chroma_location]
     shift = fraction + 4  # chroma is in sixteenths
     for rows in _strips(*planes[1].shape):

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .colours import Tags, conversion_for, hdr_error, tagged
 from .containers import check_whole
 from .errors import ConversionError, DependencyError, VideoError
 from .layouts import LAYOUTS, Layout, planes_of
-from .planes import CHROMA_LOCATIONS, MATRICES, Conversion, default_matrix, rgb_from_planes
+from .planes import Conversion, rgb_from_planes
 from .siting import chroma_location
 
 LEAST_PYAV = 17  # earlier ones ignore the colour matrix
@@ -39,11 +40,7 @@ CONTAINERS = (
     *("h264", "hevc", "vvc", "obu", "av1", "mpegvideo", "m4v"),
 )
 
-# FFmpeg's numbers (ITU-T H.273): AVColorSpace, AVColorRange, AVColorTransferCharacteristic.
-_MATRIX = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
-_UNTAGGED = (0, 2, None)  # 0 is RGB, which says nothing about Y, U, V
-_RANGE = {1: "limited", 2: "full"}
-_HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+_RANGE = {1: "limited", 2: "full"}  # AVColorRange
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +56,9 @@ class DecodedFrame:
         return rgb_from_planes(self.planes, self.conversion)
 
 
-@dataclass(frozen=True)
-class _Tags:
-    """What a stream or a frame says of its colours; None: nothing."""
-
-    matrix: str | None
-    range: str | None
-    hdr: str | None
-
-
-def _tags(said: Any, layout: Layout) -> _Tags:
-    """``said``: a PyAV codec context or frame. A matrix that is not known is given as its number."""
-    matrix = None if said.colorspace in _UNTAGGED else _MATRIX.get(said.colorspace, f"{said.colorspace} (ITU-T H.273)")
-    return _Tags(
-        matrix="rgb" if layout.rgb else matrix,
-        range="full" if layout.full else _RANGE.get(said.color_range),
-        hdr=_HDR.get(said.color_trc),
-    )
+def _tags(said: Any, layout: Layout) -> Tags:
+    """``said``: a PyAV codec context or frame."""
+    return tagged(layout, matrix=said.colorspace, transfer=said.color_trc, range=_RANGE.get(said.color_range))
 
 
 def load_av() -> Any:
@@ -192,41 +175,17 @@ class VideoReader:
             )
         return layout
 
-    def _conversion(self, stream: _Tags, first: _Tags) -> Conversion:
-        hdr = stream.hdr or first.hdr
-        if hdr is not None:
-            raise self._hdr(hdr, "the")
-        layout = self._layout
-        matrix = self._matrix(stream.matrix or first.matrix)
-        range_ = self._told["range"] or stream.range or first.range or ("full" if layout.rgb else None)
-        siting: str | None = "left"
-        if layout.subsampling != "4:4:4":
-            siting = chroma_location(self._av, self._stream)
-            if siting not in (None, *CHROMA_LOCATIONS):
-                raise ConversionError(f"{self.path}: chroma siting {siting!r} is not taken: convert the file first")
-        said = {"matrix": matrix, "range": range_, "chroma_location": siting}
-        return Conversion(
-            matrix=matrix or default_matrix(self.width, self.height),
-            range=range_ or "limited",
-            bit_depth=layout.bit_depth,
-            subsampling=layout.subsampling,
-            chroma_location=siting or "left",
-            assumed=tuple(name for name, value in said.items() if value is None),
-        )
-
-    def _matrix(self, said: str | None) -> str | None:
+    def _conversion(self, stream: Tags, first: Tags) -> Conversion:
         told = self._told["matrix"]
         if told is not None and (told == "rgb") != self._layout.rgb:
             raise ConversionError(f"{self.path}: matrix {told!r} is not for pixel format {self._format}: leave it out")
-        if told is None and said not in (None, *MATRICES):
-            raise ConversionError(f"{self.path}: colour matrix {said} is not known: say which one to use")
-        return told or said
-
-    def _hdr(self, transfer: str, what: str) -> ConversionError:
-        return ConversionError(
-            f"{self.path}: {what} transfer is {transfer}, high dynamic range, which the model has never seen: tone-map "
-            "it to SDR first (ffmpeg's zscale and tonemap filters)"
+        tags = Tags(
+            matrix=told or stream.matrix or first.matrix,
+            range=self._told["range"] or stream.range or first.range,
+            hdr=stream.hdr or first.hdr,
+            chroma_location=chroma_location(self._av, self._stream) if self._layout.subsampling != "4:4:4" else None,
         )
+        return conversion_for(str(self.path), self._layout, self.width, self.height, tags)
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         if self._read:
@@ -263,7 +222,7 @@ class VideoReader:
     def _check_colours(self, frame: Any, index: int) -> None:
         tags = _tags(frame, self._layout)
         if tags.hdr is not None:
-            raise self._hdr(tags.hdr, f"from frame {index} on, the")
+            raise hdr_error(str(self.path), tags.hdr, f"from frame {index} on, the")
         for name, told in self._told.items():
             said, used = getattr(tags, name), getattr(self.conversion, name)
             if told is None and said not in (None, used):

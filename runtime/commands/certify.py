@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     outputs = {options.json: to_json(log), options.csv: to_csv(log)}
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
-        print(_table(logs))
+        print(table(logs))
     certificates = [certificate for one in logs for _, certificate in one.frames]
     print(final_line(certificates), file=sys.stderr)
     return 0
@@ -100,7 +100,7 @@ def _certify(
     return log
 
 
-def _table(logs: list[InputLog]) -> str:
+def table(logs: list[InputLog]) -> str:
     """A line a file: its score or mean score, the interval and what it means."""
     rows = [(log.path, [certificate for _, certificate in log.frames], log.joint_alpha) for log in logs]
     if len(logs) > 1:

@@ -139,6 +139,17 @@ def test_stream_shares_alpha() -> None:
         list(make().stream([FRAME, FRAME], jointly=1))
 
 
+def test_alpha_shared_later_is_alpha_shared_from_the_start() -> None:
+    frames = [FRAME, FRAME[::-1].copy(), FRAME // 2]
+    known = list(make().stream(frames, jointly=3))
+    later = [certificate.shared_by(3) for certificate in make().stream(frames)]
+    assert [one.to_dict() for one in later] == [one.to_dict() for one in known]
+    with pytest.raises(ParameterError, match="only a certificate of all its samples"):
+        make().certify(FRAME, tolerance=100).shared_by(3)
+    with pytest.raises(ParameterError, match="by 1 frame or more"):
+        known[0].shared_by(0)
+
+
 def test_curve_splits_alpha_and_grows() -> None:
     certificate = make(samples=501).certify(FRAME)
     curve = certificate.curve([0.01, 0.05, 0.1])

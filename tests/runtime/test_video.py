@@ -157,7 +157,7 @@ def test_first_frame_speaks_where_the_stream_is_silent(tmp_path: Path, monkeypat
 
     def silent_stream(said: Any, layout: Layout) -> Any:
         asked.append(said)
-        return video._Tags(None, None, None) if len(asked) == 1 else tags_of(said, layout)
+        return video.Tags() if len(asked) == 1 else tags_of(said, layout)
 
     tags_of = video._tags
     monkeypatch.setattr(video, "_tags", silent_stream)

@@ -1,0 +1,123 @@
+"""A video file → what ffprobe says of it after decoding it once, strictly: number, times and colours of its frames.
+
+A pipe, a pipeline or a script does not say whether the file behind it was cut or damaged, and few say its colours.
+Decoding costs little beside certifying, which runs the network some hundred times a frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from runtime.colours import Tags, hdr_error
+from runtime.containers import check_whole
+from runtime.errors import ConversionError, DependencyError, VideoError
+from runtime.video import CONTAINERS
+
+_MATRIX = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020nc"}
+_UNTAGGED = (None, "unknown", "unspecified", "gbr", "reserved")  # of R, G, B the pixel format tells
+_RANGE = {"tv": "limited", "pc": "full"}
+_HDR = {"smpte2084": "PQ (SMPTE ST 2084)", "arib-std-b67": "HLG (ARIB STD-B67)"}
+_ENTRIES = (
+    "packet=pos,size,flags:frame=best_effort_timestamp_time,color_space,color_range,color_transfer,chroma_location"
+    ":stream=nb_frames,r_frame_rate,color_space,color_range,color_transfer,chroma_location:format=format_name"
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """``times``: of the frames in seconds, in order, None where one has none. ``fps``: nominal rate or None."""
+
+    path: Path
+    tags: Tags
+    times: tuple[Fraction | None, ...]
+    fps: Fraction | None
+
+    @property
+    def count(self) -> int:
+        """The number of frames."""
+        return len(self.times)
+
+
+def probe(path: Path) -> Probe:
+    """Ask ffprobe. Raises VideoError (missing, damaged, cut, no video), ConversionError (HDR, tags that change) or
+    DependencyError (no ffprobe)."""
+    if not path.is_file():
+        raise VideoError(f"{path} is not a file" if path.exists() else f"no such file: {path}")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path} is empty")
+    found = _ffprobe(path)
+    packets = [one for one in found["packets_and_frames"] if one["type"] == "packet"]
+    frames = [one for one in found["packets_and_frames"] if one["type"] == "frame"]
+    shown = sum("D" not in one["flags"] for one in packets)
+    stream = found["streams"][0]
+    declared = int(stream.get("nb_frames", 0))
+    if len(packets) < declared:
+        raise VideoError(f"{path} is cut or damaged: it declares {declared} frames and holds {len(packets)}")
+    check_whole(path, found["format"]["format_name"], max(int(one.get("pos", 0)) + int(one["size"]) for one in packets))
+    if len(frames) != shown:
+        raise VideoError(f"{path} is damaged: it holds {shown} frames and {len(frames)} decode")
+    times = tuple(_time(frame) for frame in frames)
+    rate = Fraction(stream["r_frame_rate"]) if not stream.get("r_frame_rate", "0/0").endswith("/0") else None
+    return Probe(path, _agreed(path, _tags(stream), frames), times, rate or None)
+
+
+def _ffprobe(path: Path) -> dict[str, Any]:
+    command = [
+        *("ffprobe", "-v", "error", "-err_detect", "explode", "-threads", "1", "-select_streams", "V:0"),
+        *("-format_whitelist", ",".join(CONTAINERS), "-protocol_whitelist", "file", "-of", "json"),
+        *("-show_packets", "-show_frames", "-show_entries", _ENTRIES, f"file:{os.path.abspath(path)}"),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise DependencyError("ffprobe is not installed, and it reads the file: install ffmpeg") from None
+    said = [
+        re.sub(r"^\[(\w+) @ 0x[0-9a-f]+\] ", "", line) for line in done.stderr.decode(errors="replace").splitlines()
+    ]
+    if done.returncode != 0 or said:
+        why = said[-1] if done.returncode else said[0]
+        raise VideoError(f"{path} is damaged or not a video: {why.replace(f'file:{os.path.abspath(path)}: ', '')}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if not found["streams"] or not found.get("packets_and_frames"):
+        raise VideoError(f"{path} has no video in it (audio only?)")
+    return found
+
+
+def _time(frame: dict[str, Any]) -> Fraction | None:
+    said = frame.get("best_effort_timestamp_time")
+    return None if said is None else Fraction(said)
+
+
+def _tags(said: dict[str, Any]) -> Tags:
+    matrix, siting = said.get("color_space"), said.get("chroma_location")
+    return Tags(
+        matrix=None if matrix in _UNTAGGED else _MATRIX.get(matrix, matrix),
+        range=_RANGE.get(said.get("color_range", "")),
+        hdr=_HDR.get(said.get("color_transfer", "")),
+        chroma_location=None if siting in _UNTAGGED else siting,
+    )
+
+
+def _agreed(path: Path, stream: Tags, frames: list[dict[str, Any]]) -> Tags:
+    """What the stream says or, where it is silent, its first frame; no later frame may say something else."""
+    first = _tags(frames[0])
+    tags = Tags(
+        stream.matrix or first.matrix,
+        stream.range or first.range,
+        stream.hdr or first.hdr,
+        stream.chroma_location or first.chroma_location,
+    )
+    if tags.hdr is not None:
+        raise hdr_error(str(path), tags.hdr, "the")
+    for index, frame in enumerate(frames):
+        for name, said in vars(_tags(frame)).items():
+            if said not in (None, getattr(tags, name)):
+                raise ConversionError(f"{path}: from frame {index} on its {name} is {said}: split the file there")
+    return tags
