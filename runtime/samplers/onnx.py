@@ -1,14 +1,16 @@
 """ONNX Runtime as a sampler: one of the bundle's graphs on the CPU.
 
-Lattice and noise are integers held in float32, added in the engine's own input buffer, which is allocated
-once a frame size; scaling and clamping are the graph's first nodes. Every call has the same batch shape: a
-remainder is padded with the noise of the next samples, whose scores are ignored.
+Lattice and noise are integers held in float32, added in the engine's own input; scaling and clamping are the graph's
+first nodes. There are two inputs, allocated once a frame size: a thread draws the noise of the next batch into one
+while the engine reads the other. Every call has the same batch shape: a remainder is padded with the noise of the next
+samples, whose scores are ignored.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ PRECISIONS = ("fp32", "int8")
 class OnnxSampler:
     """A session on the graph of one precision of a bundle. ``threads``: CPU threads of the engine, None for all cores.
 
-    It may be called from several threads: they take turns, as there is one input buffer and one engine.
+    It may be called from several threads: they take turns, as there is one engine.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
@@ -64,7 +66,8 @@ class OnnxSampler:
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
-        self._noisy = np.empty((0, 3, 0, 0), np.float32)
+        self._slots = np.empty((2, 0, 3, 0, 0), np.float32)
+        self._drawer = ThreadPoolExecutor(1, "biqa-noise")
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
             "provider": session.get_providers()[0],
@@ -78,34 +81,44 @@ class OnnxSampler:
         scores = np.empty(count, np.float32)
         with self._lock:
             clean = self._prepare(lattice)
-            for done in range(0, count, self._batch):
-                draw(table, key, start + done, self._noisy)
-                self._noisy += clean
-                scores[done : done + self._batch] = self._run(lattice)[: count - done]
+
+            def fill(noisy: NDArray[np.float32], first: int) -> None:
+                draw(table, key, first, noisy)
+                noisy += clean
+
+            ahead = self._drawer.submit(fill, self._slots[0], start)
+            try:
+                for batch, done in enumerate(range(0, count, self._batch)):
+                    ahead.result()
+                    if done + self._batch < count:
+                        ahead = self._drawer.submit(fill, self._slots[(batch + 1) % 2], start + done + self._batch)
+                    scores[done : done + self._batch] = self._run(self._slots[batch % 2], lattice)[: count - done]
+            finally:
+                wait([ahead])  # whatever failed, nobody writes into a slot any more
         return scores
 
     def clean_score(self, lattice: Lattice) -> float:
         """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
         with self._lock:
             clean = self._prepare(lattice)
-            self._noisy[:] = clean
-            return float(self._run(lattice)[0])
+            self._slots[0][:] = clean
+            return float(self._run(self._slots[0], lattice)[0])
 
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
-        """The lattice in float32, with an engine input of its size allocated."""
+        """The lattice in float32, with two engine inputs of its size allocated."""
         if self._session is None:
             raise closed(self.name)
         check_size(lattice, self._contract, self.name)
-        shape = (self._batch, *lattice.values.shape)
-        if self._noisy.shape != shape:
-            self._noisy = np.empty(shape, np.float32)
+        shape = (2, self._batch, *lattice.values.shape)
+        if self._slots.shape != shape:
+            self._slots = np.empty(shape, np.float32)
         return lattice.values.astype(np.float32)
 
-    def _run(self, lattice: Lattice) -> NDArray[np.float32]:
-        """Scores of the whole batch in the engine's input."""
+    def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:
+        """Scores of a whole batch, one of the engine's inputs."""
         unit = np.array([1 / lattice.steps], np.float32)
         try:
-            (values,) = self._session.run(None, {"lattice": self._noisy, "unit": unit})
+            (values,) = self._session.run(None, {"lattice": noisy, "unit": unit})
         except Exception as error:  # ONNX Runtime has no common base for its errors
             raise failed(self.name, lattice, error) from None
         if values.shape != (self._batch,):
@@ -114,10 +127,11 @@ class OnnxSampler:
         return scores
 
     def close(self) -> None:
-        """Drop the session and the buffer, after the call that is running; again: nothing."""
+        """Drop the session and the inputs, after the call that is running; again: nothing."""
         with self._lock:
             self._session = None
-            self._noisy = np.empty((0, 3, 0, 0), np.float32)
+            self._slots = np.empty((2, 0, 3, 0, 0), np.float32)
+            self._drawer.shutdown()
 
 
 def _graph(bundle: Bundle, precision: str) -> str:
