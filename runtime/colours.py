@@ -13,7 +13,8 @@ from .planes import CHROMA_LOCATIONS, MATRICES, Conversion, default_matrix
 
 _MATRIX = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
 _UNTAGGED = (0, 2, None)  # 0 is RGB, which says nothing about Y, U, V
-_HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+"""Number of a transfer of high dynamic range → its name."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def tagged(
     return Tags(
         matrix="rgb" if layout.rgb else named,
         range="full" if layout.full else range,
-        hdr=_HDR.get(transfer or 0),
+        hdr=HDR.get(transfer or 0),
         chroma_location=chroma_location,
     )
 

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import runtime
+from runtime.colours import HDR, Tags, conversion_for
 from runtime.keys import read_secret
-from runtime.planes import Conversion, default_matrix
+from runtime.layouts import Layout
+from runtime.planes import STEP, Conversion
 from runtime.ranks import Scope
 
 ABI = 1
@@ -38,8 +40,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, errno.EINTR),
 )
 
-_STEP = {"4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}
-_HDR = ("pq", "hlg")
+_TRANSFERS = {"sdr": None, "pq": HDR[16], "hlg": HDR[18]}
 
 Answer = tuple[int, str, str, float, float, float, float, float, int, int, int, int, str, str]
 """errno, message, record; score, lower, upper, epsilon, alpha; samples, drawn, failed samples, flags; two digests."""
@@ -117,10 +118,9 @@ class Host:
         """Planes Y, U, V or G, B, R; None where the stream does not say."""
 
         def certify() -> runtime.Certificate:
-            _refuse_hdr(_text(transfer))
-            siting = _text(chroma_location)
-            conversion = _conversion(width, height, bit_depth, _text(subsampling), _text(matrix), _text(range), siting)
-            down, right = _STEP[conversion.subsampling]
+            said = (_text(word) for word in (subsampling, matrix, range, chroma_location, transfer))
+            conversion = _conversion(width, height, bit_depth, *said)
+            down, right = STEP[conversion.subsampling]
             sizes = ((width, height), *[(-(-width // right), -(-height // down))] * 2)
             planes = [
                 _rows(f"plane {index}", address, stride, columns, rows, bit_depth)
@@ -173,32 +173,16 @@ def _conversion(
     matrix: str | None,
     range: str | None,
     chroma_location: str | None,
+    transfer: str | None,
 ) -> Conversion:
-    """What is not said is assumed, and named so, as of a video file."""
+    """As of a video file that says the same."""
     if subsampling is None:
-        raise runtime.ConversionError(f"subsampling is not set: it is one of {', '.join(_STEP)}")
-    said = {
-        "matrix": matrix,
-        "range": "full" if range is None and matrix == "rgb" else range,
-        "chroma_location": "left" if chroma_location is None and subsampling == "4:4:4" else chroma_location,
-    }
-    return Conversion(
-        matrix=said["matrix"] or default_matrix(width, height),
-        range=said["range"] or "limited",
-        bit_depth=bit_depth,
-        subsampling=subsampling,
-        chroma_location=said["chroma_location"] or "left",
-        assumed=tuple(name for name, value in said.items() if value is None),
-    )
-
-
-def _refuse_hdr(transfer: str | None) -> None:
-    if transfer in _HDR:
-        raise runtime.ConversionError(
-            f"the transfer is {transfer}, high dynamic range, which the model has never seen: tone-map it to SDR first"
-        )
-    if transfer not in (None, "sdr"):
-        raise runtime.ConversionError(f"transfer {transfer!r} is not known: use sdr, {', '.join(_HDR)}, or NULL")
+        raise runtime.ConversionError(f"subsampling is not set: it is one of {', '.join(STEP)}")
+    if transfer not in (None, *_TRANSFERS):
+        raise runtime.ConversionError(f"transfer {transfer!r} is not known: use {', '.join(_TRANSFERS)}, or NULL")
+    layout = Layout("planar", subsampling, bit_depth, rgb=matrix == "rgb")
+    tags = Tags(matrix, range, _TRANSFERS[transfer or "sdr"], chroma_location)
+    return conversion_for("the frame", layout, width, height, tags)
 
 
 def _answer(certify: Callable[[], runtime.Certificate]) -> Answer:

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cabi
+
 from runtime.certifier import Certifier
 from runtime.errors import BiqaError
 from runtime.inputs import Input
@@ -23,6 +25,7 @@ from runtime.keys import read_secret
 
 ROOT = Path(__file__).parents[2]
 DECODE = ("ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode", "-threads", "1")
+COLOURS = ("matrix", "range", "chroma_location")
 PIPE = ("-map", "0:v:0", "-fps_mode", "passthrough", "-strict", "-1", "-f", "yuv4mpegpipe", "-")
 
 
@@ -36,11 +39,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Host:
-    """``run``: (file, model, secret file, probe it?) → outcome. ``lacks``: why it cannot be started, or None."""
+    """``run``: (file, model, secret file, probe it?) → outcome. ``lacks``: why it cannot be started, or None.
+
+    ``reads``: the file is read by the runtime's own reader, so that there is nothing to probe.
+    """
 
     name: str
     run: Callable[[Path, Path, Path, bool], Outcome]
     lacks: Callable[[], str | None]
+    reads: bool = False
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -116,6 +123,49 @@ def messages(printed: str) -> list[dict[str, str]]:
     return made
 
 
+def capi(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+    """libbiqa, given the planes that the runtime's reader decodes, and of their colours what the stream says."""
+    prefix = libbiqa()
+    assert isinstance(prefix, Path)
+    records = []
+    try:
+        with Input(path) as source:
+            config = {"model": str(model).encode(), "secret_file": str(secret).encode()}
+            handle = cabi.Handle(cabi.load(prefix / "lib" / "libbiqa.so"), **config, alpha=0.001 / source.count)
+            for _, (planes, conversion) in source:
+                colours = conversion.to_dict()
+                said = {name: colours[name].encode() for name in COLOURS if name not in conversion.assumed}
+                handle.yuv(planes, conversion.bit_depth, subsampling=conversion.subsampling.encode(), **said)
+                records.append(json.loads(handle.record()))
+            handle.destroy()
+    except BiqaError as error:
+        return Outcome(message=str(error))
+    return Outcome(records)
+
+
+@cache
+def libbiqa() -> Path | str:
+    """Where libbiqa, built for this Python, is installed: include/, lib/ and bin/; or why it cannot be built."""
+    for tool in ("make", "cc", "pkg-config"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    prefix = Path(tempfile.mkdtemp(prefix="libbiqa-"))
+    atexit.register(shutil.rmtree, prefix, ignore_errors=True)
+    done = make("bindings/capi", f"PYTHON={sys.executable}", f"BUILD={prefix / 'build'}", f"PREFIX={prefix}", "install")
+    if "Python.h" in done.stderr or "libpython" in done.stderr:
+        return done.stderr.splitlines()[0]
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+def make(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "-C", str(ROOT / folder), *arguments], capture_output=True, text=True, check=False)
+
+
+def no_libbiqa() -> str | None:
+    return made if isinstance(made := libbiqa(), str) else None
+
+
 def vapoursynth(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
     """A script that reads with L-SMASH Works, in a Python that has VapourSynth."""
     done = vs_script("certify.py", str(path), str(model), str(secret), *(["probe"] if probe else []))
@@ -142,7 +192,7 @@ def vs_python() -> str | None:
 
 
 @cache
-def _no_ffmpeg() -> str | None:
+def no_ffmpeg() -> str | None:
     return next((f"{tool} is not installed" for tool in ("ffmpeg", "ffprobe") if shutil.which(tool) is None), None)
 
 
@@ -161,9 +211,14 @@ def no_gstreamer() -> str | None:
     return None if theirs == ours else f"GStreamer's Python is {theirs or 'without gi'}, this one {ours}"
 
 
-def _no_vapoursynth() -> str | None:
+def no_vapoursynth() -> str | None:
     wheels = "vapoursynth, vapoursynth-lsmas, numpy, scipy and onnxruntime"
     return None if vs_python() else f"no Python with {wheels}: name one in BIQA_VAPOURSYNTH_PYTHON"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page of docs/ in one language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
 
 
 def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
@@ -171,8 +226,7 @@ def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
 
     Blocks that install packages are marked ``console`` and are not run.
     """
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
-    script = f"\necho {_BETWEEN}\n".join(["set -euo pipefail", *blocks])
+    script = f"\necho {_BETWEEN}\n".join(["set -euo pipefail", *blocks(page, "sh")])
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, capture_output=True, text=True, env=environment(PATH=path, **more)
@@ -184,9 +238,10 @@ def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
 _BETWEEN = "-- next block --"
 
 HOSTS: Sequence[Host] = (
-    Host("pyav", pyav, lambda: None),
-    Host("ffmpeg", ffmpeg, _no_ffmpeg),
+    Host("pyav", pyav, lambda: None, reads=True),
+    Host("ffmpeg", ffmpeg, no_ffmpeg),
     Host("gstreamer", gstreamer, no_gstreamer),
-    Host("vapoursynth", vapoursynth, _no_vapoursynth),
+    Host("vapoursynth", vapoursynth, no_vapoursynth),
+    Host("capi", capi, no_libbiqa, reads=True),
 )
 """The table of the tests that treat all hosts alike."""

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from cabi import ADDRESS, CallError, Config, Handle, Planes, Result, load
 from clips import photograph, write_clip
-from conftest import ROOT, SECRET, blocks, newcomer
+from conftest import SECRET, newcomer
+from hosts import ROOT, blocks
 from numpy.typing import NDArray
 from tiny import tiny_bundle
 

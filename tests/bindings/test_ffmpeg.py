@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import write_clip
-from hosts import DECODE, HOSTS, PIPE, environment, run_page
+from hosts import DECODE, PIPE, environment, no_ffmpeg, run_page
 from leaks import peak_memory, running
 from tiny import tiny_bundle
 
@@ -27,7 +27,7 @@ from bindings.probe import probe
 from runtime.__main__ import main as runtime_main
 from runtime.errors import BiqaError, ConversionError, ParameterError, VideoError
 
-NO_FFMPEG = HOSTS[1].lacks()
+NO_FFMPEG = no_ffmpeg()
 needs_ffmpeg = pytest.mark.skipif(NO_FFMPEG is not None, reason=str(NO_FFMPEG))
 TAGGED = {"colorspace": 1, "color_range": 1, "color_trc": 1}
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import write_clip
-from conftest import SECRET, blocks, make, newcomer
+from conftest import SECRET, newcomer
+from hosts import blocks, make
 from numpy.typing import NDArray
 from tiny import tiny_bundle
 

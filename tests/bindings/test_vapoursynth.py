@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from clips import write_clip
-from hosts import HOSTS, environment, run_page, vs_python, vs_script
+from hosts import environment, no_vapoursynth, run_page, vs_python, vs_script
 from leaks import peak_memory
 from tiny import tiny_bundle
 
 import runtime
 
-NO_VAPOURSYNTH = HOSTS[3].lacks()
+NO_VAPOURSYNTH = no_vapoursynth()
 pytestmark = pytest.mark.skipif(NO_VAPOURSYNTH is not None, reason=str(NO_VAPOURSYNTH))
 PYTHON = vs_python() or ""
 
