@@ -53,7 +53,7 @@ lint: $(VENV)/test.stamp
 
 # Rebuild the bundle that ships from the committed weights.
 model: $(VENV)/test.stamp
-	$(BIN)/python -m export build --out runtime/models/default
+	$(BIN)/python -m export build --int8 --out runtime/models/default
 
 clean:
 	rm -rf $(VENV) $(GPU_VENV) build

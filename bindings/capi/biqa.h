@@ -80,7 +80,7 @@ typedef struct biqa_planes {
     const char *subsampling;     /* "4:2:0", "4:2:2", "4:4:4" */
     const char *matrix;          /* "bt601", "bt709", "bt2020nc", "rgb" for G, B, R; NULL: the stream does not say */
     const char *range;           /* "limited", "full"; NULL: the stream does not say */
-    const char *chroma_location; /* "left", "center", "topleft"; NULL: the stream does not say */
+    const char *chroma_location; /* "left", "center", "topleft"; NULL: not said; not read at 4:4:4 */
     const char *transfer;        /* "sdr", or "pq" or "hlg", which are refused; NULL: the stream does not say */
 } biqa_planes;
 

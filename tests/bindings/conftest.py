@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import hosts
 import pytest
-
-SECRET = bytes(range(32))
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +24,3 @@ def host_env() -> dict[str, str]:
     """The environment of a host program: this checkout's packages, one thread, this Python first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PYTHONPATH": str(hosts.ROOT), "OMP_NUM_THREADS": "1", "PATH": path}
-
-
-def newcomer(folder: Path) -> Path:
-    """A checkout, as far as the pages on the bindings need one."""
-    shutil.copytree(hosts.ROOT / "bindings", folder / "bindings", ignore=shutil.ignore_patterns("build", "__pycache__"))
-    (folder / "runtime").symlink_to(hosts.ROOT / "runtime")
-    return folder

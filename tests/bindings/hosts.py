@@ -24,6 +24,7 @@ from runtime.inputs import Input
 from runtime.keys import read_secret
 
 ROOT = Path(__file__).parents[2]
+SECRET = bytes(range(32))
 DECODE = ("ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode", "-threads", "1")
 COLOURS = ("matrix", "range", "chroma_location")
 PIPE = ("-map", "0:v:0", "-fps_mode", "passthrough", "-strict", "-1", "-f", "yuv4mpegpipe", "-")
@@ -219,6 +220,13 @@ def no_vapoursynth() -> str | None:
 def blocks(page: str, language: str) -> list[str]:
     """The code blocks of a page of docs/ in one language, in order."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+def newcomer(folder: Path) -> Path:
+    """A checkout, as far as the pages on the bindings need one."""
+    shutil.copytree(ROOT / "bindings", folder / "bindings", ignore=shutil.ignore_patterns("build", "__pycache__"))
+    (folder / "runtime").symlink_to(ROOT / "runtime")
+    return folder
 
 
 def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 from cabi import ADDRESS, CallError, Config, Handle, Planes, Result, load
 from clips import photograph, write_clip
-from conftest import SECRET, newcomer
-from hosts import ROOT, blocks
+from hosts import ROOT, SECRET, blocks, newcomer
 from numpy.typing import NDArray
 from tiny import tiny_bundle
 
@@ -101,7 +100,8 @@ def test_planes_are_certified_as_the_runtime_does(
     result = handle.yuv(
         planes, depth, subsampling=subsampling.encode(), **{key: value.encode() for key, value in said.items()}
     )
-    conversion = runtime.Conversion(bit_depth=depth, subsampling=subsampling, **said)
+    sited = {**said, "chroma_location": "left"} if subsampling == "4:4:4" else said  # where there is no siting
+    conversion = runtime.Conversion(bit_depth=depth, subsampling=subsampling, **sited)
     same(result, handle.record(), certifier.certify_planes(planes, conversion))
     assert result.flags == 0
 
@@ -193,10 +193,10 @@ def test_a_bad_config_is_an_errno_and_a_message(
         ({"bit_depth": 10}, "bits can"),
         ({"subsampling": None}, "subsampling is not set"),
         ({"subsampling": b"4:1:1"}, "subsampling '4:1:1' is not known"),
-        ({"matrix": b"ycgco"}, "matrix 'ycgco' is not known"),
+        ({"matrix": b"ycgco"}, "colour matrix ycgco is not known"),
         ({"matrix": b"rgb"}, "planes G, B, R are 4:4:4"),
         ({"range": b"tv"}, "range 'tv' is not known"),
-        ({"chroma_location": b"top"}, "chroma_location 'top' is not known"),
+        ({"chroma_location": b"top"}, "chroma siting 'top' is not taken"),
         ({"transfer": b"pq"}, "high dynamic range"),
         ({"transfer": b"hlg"}, "high dynamic range"),
         ({"transfer": b"st2084"}, "transfer 'st2084' is not known"),

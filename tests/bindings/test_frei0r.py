@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import write_clip
-from conftest import SECRET, newcomer
-from hosts import blocks, make
+from hosts import SECRET, blocks, make, newcomer
 from numpy.typing import NDArray
 from tiny import tiny_bundle
 
