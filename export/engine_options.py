@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.bundle import ENGINE_PRECISIONS
-from runtime.engines import HARDWARE
+from runtime.bundle import ENGINE_PRECISIONS, HARDWARE
 from runtime.errors import ExportError
 from runtime.flavours import MODULES
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.bundle import InputContract, Profile
-from runtime.engines import HARDWARE
+from runtime.bundle import HARDWARE, InputContract, Profile
 from runtime.errors import ExportError
 from runtime.flavours import make_logger
 
@@ -36,7 +35,7 @@ class Options:
     """What a plan is compiled for besides its graph.
 
     ``sm``: the capability TensorRT-RTX compiles for, sm89 for 8.9; None for TensorRT, which compiles for the GPU that
-    is here and for those that ``hardware`` of ``plans.HARDWARE`` adds. ``version_compatible``: run on later versions
+    is here and for those that ``hardware`` of ``bundle.HARDWARE`` adds. ``version_compatible``: run on later versions
     too. ``timing_cache``: file that kernel timings are kept in from build to build. ``quiet``: no progress bar.
     """
 

@@ -33,6 +33,10 @@ GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 ENGINE_PRECISIONS = ("fp32", "fp16")
 """Those that engines are compiled from: the unsigned codes of int8 are for CPUs, TensorRT takes signed ones."""
 
+HARDWARE = ("same-gpu", "same-sm", "ampere+")
+"""The GPUs a plan runs on: the model it was compiled on (TensorRT's default), all of its compute capability, all from
+compute capability 8.0."""
+
 ENGINES = "engines/"
 """Folder of the compiled engines."""
 
@@ -131,7 +135,7 @@ class Engine:
     """What one compiled plan is bound to. ``engines.py`` says whether it fits.
 
     ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
-    version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``plans.HARDWARE``.
+    version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``HARDWARE``.
     ``version_compatible``: later versions of the same major number run it as well. ``gpu``, ``driver``, ``cuda``:
     what it was compiled on, None where that was no GPU.
     """
@@ -306,8 +310,6 @@ def _parity(parity: Parity) -> bool:
 
 def _key(engine: Engine) -> bool:
     """Are all words of the key there, and known where they are from a list?"""
-    from .engines import HARDWARE
-
     built_on = [word for word in (engine.gpu, engine.driver, engine.cuda) if word is not None]
     return (
         _sha256(engine.model_sha256)

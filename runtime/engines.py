@@ -18,10 +18,6 @@ from dataclasses import dataclass
 from .bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, Engine
 from .errors import BundleError, DeviceError
 
-HARDWARE = ("same-gpu", "same-sm", "ampere+")
-"""The GPUs a plan runs on: the model it was compiled on (TensorRT's default), all of its compute capability, all from
-compute capability 8.0."""
-
 _AMPERE = 80
 
 
