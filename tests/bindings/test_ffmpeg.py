@@ -347,6 +347,7 @@ def test_stopped_early_leaves_nothing(folder: Path) -> None:
         with subprocess.Popen(
             [*host, "--ndjson", "--json", "log.json"],
             stdin=decoder.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a job in the background ignores
         ) as certifying:  # fmt: skip
             decoder.stdout.close()
             assert certifying.stdout is not None
