@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json, options.csv, options.metadata, ndjson=options.ndjson)
+    inputs = [options.probe, options.model, options.secret_file]
+    check_outputs(options.json, options.csv, options.metadata, inputs=inputs, ndjson=options.ndjson)
     if sys.stdin.isatty():
         raise ParameterError(
             "frames come through standard input: ffmpeg -i FILE -f yuv4mpegpipe - | python -m bindings.ffmpeg"

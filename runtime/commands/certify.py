@@ -63,7 +63,8 @@ def add(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json, options.csv, ndjson=options.ndjson)
+    inputs = [*options.inputs, options.model, options.secret_file]
+    check_outputs(options.json, options.csv, inputs=inputs, ndjson=options.ndjson)
     started = time.monotonic()
     logs: list[InputLog] = []
     with (

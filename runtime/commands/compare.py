@@ -48,7 +48,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json)
+    check_outputs(options.json, inputs=[options.a, options.b, options.model, options.secret_file])
     started = time.monotonic()
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:

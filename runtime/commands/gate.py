@@ -56,7 +56,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json)
+    check_outputs(options.json, inputs=[*options.inputs, options.model, options.secret_file])
     started = time.monotonic()
     logs: list[InputLog] = []
     gates: list[Gate] = []

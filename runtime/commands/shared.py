@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -81,14 +81,17 @@ def refuse_too_few(certifier: Certifier, path: Path, alpha: float, jointly: int)
         raise ParameterError(f"{path}: {reason}{share}")
 
 
-def check_outputs(*names: str | None, ndjson: bool = False) -> None:
-    """Refuse outputs that cannot be written before any time is spent."""
+def check_outputs(*names: str | None, inputs: Sequence[Path | None], ndjson: bool = False) -> None:
+    """Refuse outputs that cannot be written, or that would replace one of the ``inputs``, before any time is spent."""
     places = [name if name == "-" else os.path.abspath(name) for name in names if name is not None]
     if len(places) != len(set(places)) or ("-" in places and ndjson):
         raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
     for name in names:
         if name is not None and name != "-":
             _check_output(name)
+            for path in inputs:
+                if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
+                    raise ParameterError(f"{name} is an input, which the output would replace: give another name")
 
 
 def _check_output(name: str) -> None:

@@ -396,3 +396,21 @@ def test_doctor_advises_no_empty_extra(monkeypatch: pytest.MonkeyPatch, capsys: 
     out = capsys.readouterr().out
     assert "pip install scipy" in out
     assert "[]" not in out
+
+
+def test_an_output_replaces_no_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph()[:40, :60]).save("a.png")
+    (tmp_path / "secret").write_bytes(bytes(32))
+    before = [(tmp_path / name).read_bytes() for name in ("a.png", "secret")]
+    for words in (
+        ["certify", "a.png", "--json", "./a.png"],
+        ["certify", "a.png", "--csv", "secret", "--secret-file", "secret"],
+        ["gate", "a.png", "--at-least", "1", "--json", "a.png"],
+        ["compare", "a.png", "a.png", "--json", "a.png"],
+    ):
+        assert main(words) == 2
+        assert "is an input, which the output would replace" in capsys.readouterr().err
+    assert [(tmp_path / name).read_bytes() for name in ("a.png", "secret")] == before
