@@ -157,6 +157,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def read_log(path: Path) -> dict[str, Any]:
     """A log written by :func:`to_json`, with all that ``replay`` reads in it. Raises RecordError for anything else."""
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/zero has no end
+        raise RecordError(f"the record {path} cannot be read: it is not a regular file")
     try:
         log = json.loads(path.read_text(encoding="utf-8"))
         _check_log(log)

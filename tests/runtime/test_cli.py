@@ -158,6 +158,7 @@ def test_replay_refuses_what_it_cannot_replay(folder: Path, capsys: pytest.Captu
         (["log.json", "clip.mp4", "--model", "model", *secret], "1 frames"),
         (["text.json", "picture.png", "--model", "model", *secret], "not a log"),
         (["none.json", "picture.png", "--model", "model", *secret], "cannot be read"),
+        (["/dev/zero", "picture.png", "--model", "model", *secret], "not a regular file"),
     ):
         capsys.readouterr()
         assert main(["replay", *arguments]) == 2
