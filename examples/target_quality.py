@@ -86,6 +86,8 @@ def main() -> int:
     parser.add_argument("--samples", type=int)
     parser.add_argument("--subsample", type=int, default=1, help="judge every so-manieth frame; default: all")
     options = parser.parse_args()
+    if options.out.exists() and options.clip.exists() and options.out.samefile(options.clip):
+        parser.error(f"--out {options.out} is the clip itself, which it would replace: give another name")
     try:
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -367,6 +367,8 @@ def _read(bundle: Path, name: str, limit: int) -> bytes:
             return member.read(limit + 1)
     except (KeyError, FileNotFoundError):
         raise BundleError(f"{bundle} has no {name}: it is not a bundle, or only a part of one") from None
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{bundle} cannot be read as a bundle, which is a directory or a .zip: {error}") from None
     except Exception as error:  # a damaged zip raises what its decompressor does: zlib.error, EOFError, LZMAError …
         raise BundleError(f"{bundle}: {name} cannot be read: {error}") from None
 
@@ -379,6 +381,8 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     where = DEFAULT_BUNDLE if path is None else Path(path)
     if not where.exists():
         raise BundleError(f"no bundle at {where}: build one with `python -m export build --out {where}`")
+    if not (where.is_dir() or where.is_file()):
+        raise BundleError(f"{where} is not a bundle: it is neither a directory nor a .zip file")
     data = _read(where, MANIFEST, MANIFEST_LIMIT)
     if len(data) > MANIFEST_LIMIT:
         raise BundleError(f"{where}: {MANIFEST} is larger than {MANIFEST_LIMIT} bytes")

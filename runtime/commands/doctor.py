@@ -193,7 +193,7 @@ def _kernels(bundle: Bundle) -> dict[str, Any]:
 def _text(report: dict[str, Any]) -> str:
     lines = [f"stochastic-biqa {report['stochastic-biqa']}, Python {report['python']}, {report['machine']}", ""]
     for name, package in report["packages"].items():
-        found = package["version"] or f"missing: {package['install']}"
+        found = package["version"] or f"missing: {package['install']}  # for"
         lines.append(f"  {name:14} {found:12} {package['for']}")
     model = report["model"]
     lines += ["", f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]

@@ -8,12 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 from ..bundle import open_bundle
+from ..errors import ParameterError
 from ..plan import plan
-from ..ranks import SCOPES, check_parameters
+from ..ranks import SCOPES
 
 _EXAMPLES = """examples:
   python -m runtime plan --epsilon 0.1
-  python -m runtime plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300"""
+  python -m runtime plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300
+
+least_samples is the answer: the fewest noisy copies a frame that bound the score. alpha is each frame's share.
+Too few --samples are told in a last line; exit status: 0 unless an option is wrong, 2."""
 
 
 def add(subparsers: Any) -> None:
@@ -38,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     manifest = open_bundle(options.model).manifest
     defaults, contract = manifest.defaults, manifest.input
     alpha = defaults.alpha if options.alpha is None else options.alpha
-    check_parameters(options.frames, 0.0, alpha)
+    if options.frames < 1:
+        raise ParameterError(f"frames is 1 or more, not {options.frames}")
     made = plan(
         defaults.epsilon if options.epsilon is None else options.epsilon,
         alpha / options.frames,

@@ -12,6 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
+from ..bundle import MANIFEST
 from ..certifier import Certifier
 from ..decisions import Pooled
 from ..errors import ParameterError
@@ -89,9 +90,15 @@ def check_outputs(*names: str | None, inputs: Sequence[Path | None], ndjson: boo
     for name in names:
         if name is not None and name != "-":
             _check_output(name)
-            for path in inputs:
-                if path is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
-                    raise ParameterError(f"{name} is an input, which the output would replace: give another name")
+            if any(path is not None and _replaces(name, path) for path in inputs):
+                raise ParameterError(f"{name} is an input, which the output would replace: give another name")
+
+
+def _replaces(name: str, path: Path) -> bool:
+    """Is the output an input, or a file of a bundle that is one?"""
+    if os.path.isfile(path / MANIFEST):
+        return os.path.realpath(path) == os.path.dirname(os.path.realpath(name))
+    return os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name)
 
 
 def _check_output(name: str) -> None:

@@ -137,10 +137,12 @@ class OnnxSampler:
 def _graph(bundle: Bundle, precision: str) -> str:
     """The file of a precision that runs here. Raises ParameterError, or BundleError where the bundle lacks it."""
     if precision not in PRECISIONS:
-        raise ParameterError(f"precision on the CPU is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        gpu = ": fp16 is for device 'cuda'" if precision == "fp16" else ""
+        raise ParameterError(f"precision on the CPU is one of {', '.join(PRECISIONS)}, not {precision!r}{gpu}")
     graph = GRAPHS[precision]
     if graph not in bundle.manifest.files:
         raise BundleError(
-            f"{bundle.path} has no {graph}: build one with `python -m export build --{precision}`, or take fp32"
+            f"{bundle.path} has no {graph}: build it again with --{precision} added to its "
+            "`python -m export build …`, or take fp32"
         )
     return graph

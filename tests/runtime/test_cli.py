@@ -405,12 +405,14 @@ def test_an_output_replaces_no_input(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph()[:40, :60]).save("a.png")
     (tmp_path / "secret").write_bytes(bytes(32))
+    tiny_bundle(tmp_path / "model")
     before = [(tmp_path / name).read_bytes() for name in ("a.png", "secret")]
     for words in (
         ["certify", "a.png", "--json", "./a.png"],
         ["certify", "a.png", "--csv", "secret", "--secret-file", "secret"],
         ["gate", "a.png", "--at-least", "1", "--json", "a.png"],
         ["compare", "a.png", "a.png", "--json", "a.png"],
+        ["certify", "a.png", "--model", "model", "--json", "model/model.onnx"],
     ):
         assert main(words) == 2
         assert "is an input, which the output would replace" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def test_precision_chooses_the_graph(tmp_path: Path) -> None:
 
 def test_no_precision_stands_in_for_another(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b")
-    with pytest.raises(BundleError, match=r"has no model.int8.onnx: build one with `python -m export build --int8`"):
+    with pytest.raises(BundleError, match=r"has no model\.int8\.onnx: build it again with --int8 added"):
         Certifier(bundle.path, precision="int8")
     with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
         Certifier(bundle.path, precision="fp16")
