@@ -21,6 +21,7 @@ from runtime.commands.certify import final_line, table
 from runtime.commands.exits import answered
 from runtime.commands.shared import (
     add_claim_options,
+    add_log_options,
     add_model_options,
     check_outputs,
     open_certifier,
@@ -60,21 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chroma-location", choices=CHROMA_LOCATIONS, help="override the siting of chroma")
     add_model_options(parser)
     add_claim_options(parser)
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        metavar="W",
-        help="stop drawing samples for a frame once upper - lower is no more than W; needs --frames or --probe",
-    )
-    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
-    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
+    add_log_options(parser, needs="; needs --frames or --probe")
     parser.add_argument(
         "--metadata", metavar="F", help="write an ffmetadata file, lavfi.biqa.score, .lo and .hi a frame"
     )
-    parser.add_argument(
-        "--ndjson", action="store_true", help="a JSON object a line as frames finish; needs --frames or --probe"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
     parser.set_defaults(run=run)
     return parser
 

@@ -16,6 +16,7 @@ from ..pooling import pool
 from .shared import (
     Bar,
     add_claim_options,
+    add_log_options,
     add_model_options,
     check_outputs,
     open_certifier,
@@ -47,18 +48,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
     add_model_options(parser)
     add_claim_options(parser)
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        metavar="W",
-        help="stop drawing samples for a frame once upper - lower is no more than W",
-    )
-    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
-    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
-    parser.add_argument(
-        "--ndjson", action="store_true", help="a JSON object a line on standard output as frames finish"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+    add_log_options(parser)
     parser.set_defaults(run=run)
 
 

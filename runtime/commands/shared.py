@@ -82,6 +82,22 @@ def refuse_too_few(certifier: Certifier, path: Path, alpha: float, jointly: int)
         raise ParameterError(f"{path}: {reason}{share}")
 
 
+def add_log_options(parser: argparse.ArgumentParser, needs: str = "") -> None:
+    """The options that end a frame early and say where its certificate goes. ``needs``: what some of them take."""
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="W",
+        help=f"stop drawing samples for a frame once upper - lower is no more than W{needs}",
+    )
+    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
+    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
+    parser.add_argument(
+        "--ndjson", action="store_true", help=f"a JSON object a line on standard output as frames finish{needs}"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+
+
 def check_outputs(*names: str | None, inputs: Sequence[Path | None], ndjson: bool = False) -> None:
     """Refuse outputs that cannot be written, or that would replace one of the ``inputs``, before any time is spent."""
     places = [name if name == "-" else os.path.abspath(name) for name in names if name is not None]
