@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     make = commands.add_parser(
         "build",
         help="export, check and write a bundle",
+        description="Export metric and denoiser as one ONNX graph, check it against PyTorch, and write a bundle; "
+        "a bundle that is there already is replaced.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,8 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_engine_options(make)
 
-    compiler = commands.add_parser("compile", help="add GPU kernels and engines to a bundle")
-    compiler.add_argument("bundle", type=Path)
+    compiler = commands.add_parser(
+        "compile",
+        help="add GPU kernels and engines to a bundle",
+        epilog="example:\n  python -m export compile fast --target tensorrt-rtx --sm 89 --sm 120",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compiler.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
     compiler.add_argument(
         "--target",
         action="append",
@@ -109,8 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("bundle", type=Path)
     show.add_argument("--json", action="store_true", help="the same as JSON")
 
-    prove = commands.add_parser("verify", help="check a bundle's files, graph and parity again")
-    prove.add_argument("bundle", type=Path)
+    prove = commands.add_parser(
+        "verify",
+        help="check a bundle's files, graph and parity again",
+        description="Check a bundle's files and graph, and its parity with the networks where these are named or ours.",
+        epilog="example:\n  python -m export verify mine-bundle --metric my_metric.py:make "
+        "--metric-weights my_metric.safetensors",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prove.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
     _add_parts(prove, None, None)
     return parser
 

@@ -34,7 +34,9 @@ _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
 
 The frames of one file are claimed jointly: each gets alpha divided by their number. Several files are claimed each
-for itself; the error of all of them together is the sum, joint_alpha at the top of the log."""
+for itself; the error of all of them together is the sum, joint_alpha at the top of the log.
+
+exit status: 0 done, 2 an error told in one line, and then no file is written."""
 
 
 def add(subparsers: Any) -> None:

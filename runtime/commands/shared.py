@@ -41,9 +41,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_claim_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what is claimed, of which frames, with which noise."""
-    parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
-    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together")
-    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most")
+    parser.add_argument(
+        "--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]; default the model's"
+    )
+    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together; default the model's")
+    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most; default the model's")
     parser.add_argument(
         "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
     )
