@@ -31,14 +31,13 @@ from scipy.special import ndtri
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-import export
-from export.catalogue import DEFAULT_DENOISER, DEFAULT_METRIC
 from export.pictures import photograph
 from runtime import Certifier
-from runtime.bundle import GRAPHS, Bundle, open_bundle
+from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, open_bundle
 from runtime.frames import lattice
 from runtime.noise import KEY_BYTES, draw, table_for
 from runtime.ranks import order_statistics
+from runtime.samplers.onnx import PRECISIONS
 
 from . import ladders
 from .machine import in_words, machine
@@ -259,19 +258,11 @@ def _synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def both_precisions() -> Path:
-    """The default networks in fp32 and int8, built on first use."""
-    path = Path("build/benchmarks/latency-bundle")
-    if not path.exists():
-        export.build(DEFAULT_METRIC, DEFAULT_DENOISER, out=path, int8=True)
-    return path
-
-
 def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[str, Any]:
     """All rows at one size and thread count."""
     height, width = SIZES[size]
     frame = frame_of(options.photograph, height, width)
-    bundle = open_bundle(options.model or both_precisions())
+    bundle = open_bundle(options.model)
     torch.set_num_threads(threads or os.cpu_count() or 1)
     rows = torch_rows(frame, bundle.manifest.input.sigma, options.device)
     whole = height * width <= WHOLE
@@ -279,8 +270,8 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
     spread = rows[0].width()
     assert spread is not None
     where: dict[str, Any] = {"device": options.device} if options.device != "cpu" else {"threads": threads}
-    precisions = [p for p in GRAPHS if p == "fp32" or GRAPHS[p] in bundle.manifest.files]
-    for precision in precisions:
+    runnable = PRECISIONS if options.device == "cpu" else ENGINE_PRECISIONS
+    for precision in (name for name in runnable if GRAPHS[name] in bundle.manifest.files):
         rows += runtime_rows(frame, bundle, precision, where, spread, whole)
         if options.device == "cpu":
             rows += engine_rows(frame, bundle, precision, threads)
