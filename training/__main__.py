@@ -1,4 +1,4 @@
-"""``python -m training metric | denoiser | evaluate``."""
+"""``python -m training metric | denoiser | joint | evaluate``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .data import Photograph, read_scores
 from .datasets import READERS
 from .denoiser import DenoiserConfig, train_denoiser
 from .evaluate import evaluate
+from .joint import JointConfig, train_joint
 from .metric import MetricConfig, train_metric
 from .networks import DENOISER_WEIGHTS
 
@@ -30,6 +31,9 @@ _EXAMPLES = {
       --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --spread 0.1 --copies 2 --faults 0.3 \\
       --batch 12 --crop 192 --rate 1e-3
   python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq""",
+    "joint": """\
+  python -m training joint --scores biq2021/scores.csv --images biq2021/images --out runs/joint
+  python -m training joint --dataset koniq10k --images koniq10k --size 192 256 --out runs/joint-koniq""",
     "evaluate": """\
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
   python -m training evaluate --dataset koniq10k --images koniq10k --split test
@@ -56,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("metric", "fine-tune the quality metric on opinion scores"),
-        ("denoiser", "train the denoiser"),
+        ("denoiser", "train the denoiser, the metric frozen"),
+        ("joint", "train metric and denoiser together, through the noise"),
         ("evaluate", "correlation of the bare and the smoothed metric with opinion scores"),
     ):
         command = commands.add_parser(
@@ -86,11 +91,12 @@ def _parser() -> argparse.ArgumentParser:
                 metavar=("H", "W"),
                 help="train on the middle H×W of every picture, after downscaling; for pictures that differ in size",
             )
-    metric, denoiser, evaluate = (commands.choices[name] for name in ("metric", "denoiser", "evaluate"))
+    metric, denoiser, joint, evaluate = (commands.choices[name] for name in _EXAMPLES)
     metric.add_argument("--backbone", type=Path, required=True, help=".npz of ImageNet features")
     metric.add_argument("--half", action="store_true", help="store the weights in half precision, and measure them so")
     _add_config(metric, MetricConfig())
     _add_config(denoiser, DenoiserConfig())
+    _add_config(joint, JointConfig())
     evaluate.add_argument("--split", default="val", help="which rows to score; default val")
     evaluate.add_argument("--samples", type=int, default=32, help="noisy copies a picture; default 32")
     evaluate.add_argument("--limit", type=int, default=None, help="only the first LIMIT pictures")
@@ -144,6 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
             train_metric(
                 MetricConfig(**names), photographs, options.backbone, options.out, options.device, size, options.half
             )
+        elif options.command == "joint":
+            names = {f.name: getattr(options, f.name) for f in fields(JointConfig)}
+            train_joint(JointConfig(**names), photographs, options.out, options.device, size)
         else:
             names = {f.name: getattr(options, f.name) for f in fields(DenoiserConfig)}
             train_denoiser(DenoiserConfig(**names), photographs, options.out, options.device, size)

@@ -18,7 +18,6 @@ sees what the runtime will feed it.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .augment import with_faults
-from .correlation import plcc, srocc
 from .data import Photograph, TrainingSet, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
+from .measure import measure, noisy
 from .networks import DEFAULT_METRIC, METRICS, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
 from .ranking import RANKINGS
@@ -88,11 +87,6 @@ class DenoiserConfig:
         if self.sees_score:
             named["metric"] = metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
         return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
-
-
-def noisy(image: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """clamp(x + σg) of N×3×H×W in [0, 1]."""
-    return (image + sigma * torch.randn(image.shape, generator=generator)).clamp(0, 1)
 
 
 def crops(data: TrainingSet, chosen: NDArray[np.int64], size: int, generator: torch.Generator) -> Tensor:
@@ -171,36 +165,8 @@ def train_denoiser(
         checkpoint=out / "denoiser.checkpoint", fingerprint=f"denoiser {config} {files}" + cut_to(size),
     )  # fmt: skip
     average.cpu()
-    held_back = measure(average, data, config)
+    held_back = measure(config.frozen_metric(), average, data, sigma=config.sigma, seed=config.seed)
     print("held back:", held_back, flush=True)
     save_weights(average, out / "denoiser.safetensors")
     save_config(out / "denoiser.json", config, files=files, held_back=held_back, photographs=len(data.learn), size=size)
     return held_back
-
-
-def measure(network: nn.Module, data: TrainingSet, config: DenoiserConfig, draws: int = 9) -> dict[str, float]:
-    """On the pictures held back, with the same noise for every network.
-
-    ``psnr``: mean in dB of the clamped output of one draw. ``srocc``, ``plcc``: of the median score of ``draws`` with
-    the opinions. ``spread``: mean standard deviation of the score over the draws, to which certified widths are
-    proportional.
-    """
-    network.eval()
-    metric = config.frozen_metric()
-    decibels, medians, spreads = [], [], []
-    with torch.inference_mode():
-        for index in data.watch.tolist():
-            clean = torch.from_numpy(data.domain[index][None].astype(np.float32) / data.steps)
-            copies = noisy(clean.expand(draws, -1, -1, -1), config.sigma, generator_for(config.seed, index, purpose=2))
-            output = network(copies).clamp(0, 1)
-            decibels.append(-10 * math.log10((output[0] - clean[0]).square().mean().item()))
-            scores = metric(output)
-            medians.append(scores.median().item())
-            spreads.append(scores.std().item())
-    opinions = data.mos[data.watch]
-    return {
-        "psnr": round(float(np.mean(decibels)), 3),
-        "srocc": round(srocc(medians, opinions), 4),
-        "plcc": round(plcc(medians, opinions), 4),
-        "spread": round(float(np.mean(spreads)), 4),
-    }

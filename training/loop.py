@@ -15,7 +15,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -54,8 +54,11 @@ def average_into(average: nn.Module, current: nn.Module, decay: float) -> None:
             kept.lerp_(new, 1 - decay)
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 def train(
-    network: nn.Module,
+    network: Network,
     optimizer: torch.optim.Optimizer,
     loss_of_step: Callable[[int], Tensor],
     *,
@@ -65,7 +68,7 @@ def train(
     checkpoint: Path,
     fingerprint: str,
     every: int = 200,
-) -> nn.Module:
+) -> Network:
     """Run ``steps`` updates and return the averaged network; resume from ``checkpoint`` if it is there.
 
     ``loss_of_step(t)`` is the scalar loss of step t. ``fingerprint`` describes the run: a checkpoint of

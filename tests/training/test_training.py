@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import replace
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from PIL import Image
+from photographs import blurred_crops
 from safetensors.torch import load_file
 
 from training import __main__ as command_line
@@ -31,18 +29,7 @@ from training.networks.unet import UNet, unet_16
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve 64×64 crops of a photograph, blurred more and more, with scores to match; the last two are val."""
-    folder = tmp_path_factory.mktemp("photographs")
-    whole = Image.fromarray(skimage.data.astronaut())
-    rows = []
-    for index in range(12):
-        crop = whole.crop((30 * index, 20 * index, 30 * index + 64, 20 * index + 64))
-        small = crop.resize((64 // (1 + index // 3),) * 2).resize((64, 64))
-        small.save(folder / f"{index}.png")
-        rows.append((f"{index}.png", 1 - index / 12, "val" if index > 9 else "train"))
-    with (folder / "scores.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "mos", "split"), *rows])
-    return folder
+    return blurred_crops(tmp_path_factory.mktemp("photographs"))
 
 
 def _backbone(path: Path) -> Path:

@@ -1,0 +1,160 @@
+"""Train metric and denoiser together, through the noise: what ships.
+
+A metric that was trained on clean pictures, and frozen, sees denoised ones for the first time behind a denoiser. Here
+both go on learning. K noisy copies zₖ = clamp(x + σgₖ) of each picture, dₖ = D(zₖ), sₖ = M(clamp(dₖ))/100, s̄ the mean
+over k, and the target t = the opinion score, or M₀(x)/100 of the metric M₀ that M started from for a picture that was
+given a synthetic fault, which nobody scored:
+
+    loss = 10·mean (s − t)² + 1 − Pearson(s̄, t) + b·ranking(s̄, t) + c·mean over x of (deviation over k of s)
+           + d·mean (D(z) − x)²
+
+with b = ``ranking``, one of the losses of ``ranking.py``, c = ``spread``, to which certified widths are proportional,
+and d = ``pixels``, which keeps the denoiser one. Training a network under the noise that smooths it is what
+randomized smoothing of classifiers began with (Cohen et al. 2019, arXiv 1902.02918); doing so behind a denoiser that
+learns along, for a regression, is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .augment import with_faults
+from .data import Photograph, cut_to, read_training_set
+from .denoiser import crops
+from .loop import batch_indices, generator_for, save_config, save_weights, train
+from .loss import Scorer
+from .measure import measure, noisy
+from .metric import batch_loss
+from .networks import DEFAULT_METRIC, DENOISER_WEIGHTS, METRICS, frozen_metric, load_weights, metric_weights
+from .networks.unet import UNet
+from .ranking import RANKINGS
+
+
+@dataclass(frozen=True)
+class JointConfig:
+    """Everything that decides the weights. Files enter by their content.
+
+    ``metric``: one of ``networks.METRICS``; ``metric_weights``: what it starts from, or empty for the committed ones.
+    ``width``, ``denoiser_weights``: of the denoiser at the start.
+    """
+
+    metric: str = DEFAULT_METRIC
+    metric_weights: str = ""
+    width: int = 16
+    denoiser_weights: str = str(DENOISER_WEIGHTS)
+    sigma: float = 0.12
+    downscale: int = 2
+    steps: int = 2400
+    batch: int = 16
+    crop: int = 192
+    metric_rate: float = 2e-4
+    denoiser_rate: float = 5e-4
+    weight_decay: float = 1e-4
+    decay: float = 0.998
+    seed: int = 1
+    held_back: float = 0.08
+    ranking: float = 0.3
+    ranking_loss: str = "margin"
+    spread: float = 4.0
+    pixels: float = 1.0
+    copies: int = 2
+    faults: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.ranking_loss not in RANKINGS:
+            raise ValueError(f"ranking loss {self.ranking_loss!r} is not known: use one of {', '.join(RANKINGS)}")
+        if self.copies < 1 or (self.spread > 0 and self.copies < 2):
+            raise ValueError(f"copies {self.copies}: it is at least 1, and at least 2 where spread is above 0")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
+
+    @property
+    def metric_file(self) -> Path:
+        """The weights that the metric starts from, and keeps as its teacher."""
+        return metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
+
+    def files(self) -> dict[str, str]:
+        """SHA-256 of the weights that take part, by their role."""
+        named = {"metric": self.metric_file, "denoiser": Path(self.denoiser_weights)}
+        return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
+
+
+def train_joint(
+    config: JointConfig,
+    photographs: Sequence[Photograph],
+    out: Path,
+    device: str = "cpu",
+    size: tuple[int, int] | None = None,
+) -> dict[str, float]:
+    """Train on the ``train`` photographs; write both weights, in half precision, and ``joint.json`` into ``out``.
+
+    ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Returns what was measured on
+    the pictures held back, with the weights as stored: see :func:`measure`. Raises ValueError for photographs or a
+    configuration that cannot be used, OSError for a missing file.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    files = config.files()
+    torch.manual_seed(config.seed)
+    teacher = frozen_metric(config.metric, config.metric_file)
+    metric, denoiser = METRICS[config.metric].make(), UNet(config.width)
+    load_weights(metric, config.metric_file)
+    load_weights(denoiser, Path(config.denoiser_weights))
+    network = Scorer(metric, denoiser)
+    data = read_training_set(
+        photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, batch=config.batch,
+        size=size,
+    )  # fmt: skip
+    if config.crop > min(data.domain.shape[2:]):
+        raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
+    for module in (network, teacher):
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(metric.parameters()), "lr": config.metric_rate},
+            {"params": list(denoiser.parameters()), "lr": config.denoiser_rate},
+        ],
+        weight_decay=config.weight_decay,
+    )
+    ranking = RANKINGS[config.ranking_loss]
+
+    def loss_of_step(step: int) -> Tensor:
+        generator = generator_for(config.seed, step)
+        chosen = data.learn[batch_indices(config.seed, step, config.batch, len(data.learn)).numpy()]
+        pictures, scored = with_faults(crops(data, chosen, config.crop, generator), config.faults, generator)
+        copies = noisy(pictures.repeat_interleave(config.copies, 0), config.sigma, generator)
+        clean = pictures.to(device, memory_format=torch.channels_last)
+        target = torch.from_numpy(data.mos[chosen]).to(device)
+        if not scored.all():
+            with torch.no_grad():
+                target[~scored] = teacher(clean[~scored]) / 100
+        denoised: Tensor = denoiser(copies.to(device, memory_format=torch.channels_last))
+        scores: Tensor = metric(denoised.clamp(0, 1)).view(-1, config.copies)
+        means = scores.mean(1)
+        loss = config.pixels * (denoised - clean.repeat_interleave(config.copies, 0)).square().mean()
+        loss = loss + batch_loss(means, target) + 10 * (scores / 100 - means[:, None] / 100).square().mean()
+        loss = loss + config.ranking * ranking(means / 100, target)
+        if config.spread > 0:
+            loss = loss + config.spread * scores.std(1).mean() / 100
+        return loss
+
+    average = train(
+        network, optimizer, loss_of_step, steps=config.steps, warmup=100, decay=config.decay,
+        checkpoint=out / "joint.checkpoint", fingerprint=f"joint {config} {files}" + cut_to(size),
+    )  # fmt: skip
+    average.cpu().half().float()  # as stored
+    assert average.denoiser is not None
+    save_weights(average.metric, out / "metric.safetensors", half=True)
+    save_weights(average.denoiser, out / "denoiser.safetensors", half=True)
+    held_back = measure(average.metric, average.denoiser, data, sigma=config.sigma, seed=config.seed)
+    print("held back:", held_back, flush=True)
+    save_config(
+        out / "joint.json", config, files=files, held_back=held_back, photographs=len(data.learn), size=size,
+        stored="float16",
+    )  # fmt: skip
+    return held_back
