@@ -199,6 +199,13 @@ class GpuSampler:
         self._pinned_scores = np.empty(0, np.float32)
         self._scores_at = 0
 
+    @property
+    def parts(self) -> tuple[Driver, Engine]:
+        """What it is made of, for measuring each by itself while nothing is scored. Raises ModelError once closed."""
+        if self._driver is None:
+            raise closed(self.name)
+        return self._driver, self._engine
+
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
         check_size(lattice, self._contract, self.name)

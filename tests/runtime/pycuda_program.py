@@ -16,6 +16,7 @@ import pytest
 from gpu_bundle import gpu_bundle
 from gpu_fake import device_array
 
+from benchmarks import gpu_noise
 from runtime import Certifier, FrameError, ModelError
 from runtime.bundle import MODEL
 from runtime.samplers.gpu import GpuSampler
@@ -88,6 +89,18 @@ def frames_on_the_device(sampler: GpuSampler, frame: np.ndarray) -> None:
     CUDA.cuMemFree_v2(address)
 
 
+def measured(sampler: GpuSampler) -> None:
+    """The benchmark of the noise, on events with a time: a millisecond a launch or copy, none for the engine here."""
+    certifier = Certifier(sampler=sampler, samples=101)
+    certifier.certify(np.zeros((32, 48, 3), np.uint8))
+    before = state()
+    made = gpu_noise.case(certifier, gpu_noise.CudaCard(), (32, 48), 2)
+    assert made["launch_ms"] == {"noise": 1, "copy": 1, "engine": 0}
+    assert made["noise_gb_s"] == made["copy_gb_s"] == 4 * 3 * 16 * 24 * (BATCH + 1) / 1e6
+    assert gpu_noise.memory(certifier, gpu_noise.CudaCard(), 3)["device_bytes"] == 0
+    assert state() == before
+
+
 def main() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     driver, engine = PyCudaDriver(BUNDLE), Engine()
@@ -107,6 +120,7 @@ def main() -> None:
     assert state() == (0, 0)
     engine.fails = False
     same(sampler, frame)
+    measured(sampler)
     sampler.close()
     assert state() == (0, 0)
 

@@ -188,11 +188,11 @@ def test_device_frames_are_certified_as_their_host_copies(sampler: GpuSampler) -
         assert found.to_dict() == expected.to_dict()
 
     for pixels, bit_depth in ((frame, 8), (frame.astype(np.uint16) * 4, 10)):
-        with sampler._driver.current():  # type: ignore[union-attr]
+        with sampler.parts[0].current():
             array = gpuarray.to_gpu(pixels)
         same(array, pixels, bit_depth)
         same(array[:, :301], pixels[:, :301], bit_depth)
-        with sampler._driver.current():  # type: ignore[union-attr]
+        with sampler.parts[0].current():
             assert np.array_equal(array.get(), pixels)
             del array
     try:
@@ -235,7 +235,7 @@ def test_memory_is_flat(sampler: GpuSampler) -> None:
     for index in range(FRAMES):
         sampler.scores(lattice(np.roll(photo[:64, :64], index, axis=1), downscale=2), KEY, 0, 8)
         if index in (100, FRAMES - 1):
-            with sampler._driver.current():  # type: ignore[union-attr]
+            with sampler.parts[0].current():
                 free, _ = cuda.mem_get_info()
             used.append((free, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     (free_before, host_before), (free_after, host_after) = used
