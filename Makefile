@@ -31,7 +31,7 @@ test-tensorrt: $(VENV)/tensorrt.stamp
 test-pycuda: $(VENV)/pycuda.stamp
 	$(BIN)/python -m pytest tests/runtime/test_pycuda.py
 
-# What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and the benchmark, writes its results.
+# What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and both benchmarks, writes their results.
 # An engine that cannot be compiled here is told and left out; its tests skip.
 gpu-check:
 	@$(PYTHON) -c '$(HAS_GPU)' 2>/dev/null || \
@@ -42,9 +42,10 @@ gpu-check:
 	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt-rtx
 	$(GPU_BIN)/python -m runtime doctor --model $(GPU_BUNDLE)
 	GPU_BUNDLE=$(GPU_BUNDLE) $(GPU_BIN)/python -m pytest -m gpu -rs
-	mkdir -p benchmarks/results
-	$(GPU_BIN)/python -m benchmarks.latency --model $(GPU_BUNDLE) --device cuda --json benchmarks/results/$$($(GPU_BIN)/python \
-	  -c 'from runtime.driver import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))').json
+	results=benchmarks/results/$$($(GPU_BIN)/python \
+	  -c 'from runtime.driver import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))') && \
+	  $(GPU_BIN)/python -m benchmarks.gpu_noise --model $(GPU_BUNDLE) --json $$results-noise.json && \
+	  $(GPU_BIN)/python -m benchmarks.latency --model $(GPU_BUNDLE) --device cuda --json $$results-latency.json
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
     python -m benchmarks.latency                                    # one core and all of them; about 20 minutes on two
     python -m benchmarks.latency --size 256 --threads 1             # a quick look: prints, writes nothing
-    python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE.json
+    python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE-latency.json
 
 Each row answers the same question about the same frame at the same ε and α: the published row with n = 1,000 samples,
 "certify" rows with an interval of at most 1.1 times its width. ``gate`` asks for a threshold three half-widths below

@@ -24,6 +24,7 @@ from .bundle import Bundle, open_bundle
 from .certificate import Certificate, check_epsilon
 from .clip import Clip, Frames
 from .decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
+from .device_frames import DeviceArray, is_device_frame
 from .drawing import Drawing, Picture, Source, Terms
 from .errors import DeviceError, ParameterError
 from .keys import NOISES, ClipNoise, noise_source
@@ -157,9 +158,13 @@ class Certifier:
         )
 
     def certify(
-        self, frame: NDArray[Any], *, bit_depth: int | None = None, tolerance: float | None = None
+        self, frame: NDArray[Any] | DeviceArray, *, bit_depth: int | None = None, tolerance: float | None = None
     ) -> Certificate:
         """Certify an RGB frame, uint8 or uint16 H×W×3 (``bit_depth`` 10 or 12 for video values in uint16).
+
+        With ``device="cuda"`` the frame may be in device memory: anything with ``__cuda_array_interface__``, or DLPack
+        on CUDA. It is left as it is, and must not change before the answer is there; so for every method that takes
+        frames.
 
         ``tolerance``: stop drawing as soon as upper − lower is no more than that, in score units; at ``samples`` at
         the latest, where the interval may still be wider. None: draw them all.
@@ -340,9 +345,11 @@ def _first_narrow(drawing: Drawing, looks: Schedule, tolerance: float) -> int:
 
 
 def _is_picture(frames: Picture | Frames) -> TypeGuard[Picture]:
-    """A NumPy array, or (planes, conversion); arrays of other shapes are told so where they are scored."""
-    return isinstance(frames, np.ndarray) or (
-        isinstance(frames, tuple) and len(frames) == 2 and isinstance(frames[1], Conversion)
+    """An array, or (planes, conversion); arrays of other shapes are told so where they are scored."""
+    return (
+        isinstance(frames, np.ndarray)
+        or is_device_frame(frames)
+        or (isinstance(frames, tuple) and len(frames) == 2 and isinstance(frames[1], Conversion))
     )
 
 

@@ -1,26 +1,31 @@
-"""One frame and the scores of its noisy copies so far: frame → lattice → key → scores → certificate."""
+"""One frame and the scores of its noisy copies so far: frame → lattice → key → scores → certificate.
+
+A frame in device memory takes the same way on a host copy, which its hash and its key are made of; the lattice says
+where the pixels are, so that the sampler need not bring them back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .certificate import Certificate, Provenance
-from .errors import ModelError, ParameterError
-from .frames import Lattice, check_frame, lattice
+from .device_frames import COPY, DeviceArray, device_frame, is_device_frame
+from .errors import FrameError, ModelError, ParameterError
+from .frames import Lattice, lattice
 from .keys import ClipNoise, NoiseSource, frame_sha256
 from .noise import table_for
 from .planes import Conversion, rgb_from_planes
 from .ranks import Scope, interval, sample_median, sorted_sides
-from .samplers import Sampler
+from .samplers import DeviceReader, Sampler
 from .stopping import Stopping
 
-Picture = NDArray[Any] | tuple[Sequence[NDArray[Any]], Conversion]
-"""A frame as RGB, or as decoded planes with the conversion to apply."""
+Picture = NDArray[Any] | DeviceArray | tuple[Sequence[NDArray[Any]], Conversion]
+"""A frame as RGB, in host or device memory, or as decoded planes with the conversion to apply."""
 
 CHUNK = 64
 """Samples asked of the sampler at a time: how often progress is told."""
@@ -60,10 +65,7 @@ class Source:
         """The noise that the frames of a clip share, which are all read for it; None where each has its own."""
         if not self.per_video:
             return None
-        frames = []
-        for picture in pictures:
-            frame, depth, _ = _decoded(picture, bit_depth)
-            frames.append(self.key(lattice(frame, downscale=self.sampler.downscale, bit_depth=depth)))
+        frames = [self.key(_opened(picture, bit_depth, self.sampler).lattice) for picture in pictures]
         return ClipNoise(self.noise.clip_key(frames), tuple(frames))
 
 
@@ -77,11 +79,11 @@ class Drawing:
     def __init__(
         self, picture: Picture, bit_depth: int | None, source: Source, clip: ClipNoise | None = None, index: int = 0
     ) -> None:
-        frame, depth, conversion = _decoded(picture, bit_depth)
         sampler, noise = source.sampler, source.noise
+        opened = _opened(picture, bit_depth, sampler)
         self._source = source
         self._bit_depth = bit_depth
-        self._lattice: Lattice | None = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
+        self._lattice: Lattice | None = opened.lattice
         self._own_key = source.key(self._lattice)
         if clip is not None and (index >= len(clip.frames) or self._own_key != clip.frames[index]):
             raise ParameterError(_CHANGED)
@@ -92,15 +94,15 @@ class Drawing:
         self._provenance = Provenance(
             model=sampler.name,
             model_sha256=sampler.digest,
-            frame_sha256=frame_sha256(frame),
-            height=frame.shape[0],
-            width=frame.shape[1],
-            bit_depth=depth,
+            frame_sha256=frame_sha256(opened.frame),
+            height=opened.frame.shape[0],
+            width=opened.frame.shape[1],
+            bit_depth=opened.lattice.bit_depth,
             noise=noise.kind,
             secret_sha256=noise.commitment,
             public_seed=noise.public_seed,
             engine=sampler.engine,
-            conversion=None if conversion is None else conversion.to_dict(),
+            conversion=None if opened.conversion is None else opened.conversion.to_dict(),
             shared_noise_frames=None if clip is None else len(clip.frames),
         )
 
@@ -128,9 +130,7 @@ class Drawing:
 
     def reopen(self, picture: Picture) -> None:
         """Take the same frame again to draw on. Raises ParameterError where it is another one."""
-        frame, depth, _ = _decoded(picture, self._bit_depth)
-        sampler = self._source.sampler
-        self._lattice = lattice(frame, downscale=sampler.downscale, bit_depth=depth)
+        self._lattice = _opened(picture, self._bit_depth, self._source.sampler).lattice
         if self._own_key != self._source.key(self._lattice):
             raise ParameterError(_CHANGED)
 
@@ -170,10 +170,34 @@ class Drawing:
         )
 
 
-def _decoded(picture: Picture, bit_depth: int | None) -> tuple[NDArray[Any], int, Conversion | None]:
-    """(RGB frame, its bit depth, the conversion it took or None)."""
+@dataclass(frozen=True)
+class _Opened:
+    """``frame``: RGB, on the host. ``lattice``: its sums, with the place of the pixels where a GPU has them."""
+
+    frame: NDArray[Any]
+    lattice: Lattice
+    conversion: Conversion | None
+
+
+def _opened(picture: Picture, bit_depth: int | None, sampler: Sampler) -> _Opened:
     if isinstance(picture, tuple):
         planes, conversion = picture
         frame: NDArray[Any] = rgb_from_planes(planes, conversion)
-        return frame, check_frame(frame, conversion.bit_depth), conversion
-    return picture, check_frame(picture, bit_depth), None
+        bit_depth, device = conversion.bit_depth, None
+    elif is_device_frame(picture):
+        reader, device, conversion = _reader(sampler), device_frame(picture), None
+        frame = reader.host_copy(device)
+    else:
+        device, conversion = None, None
+        frame = cast("NDArray[Any]", picture)  # ``lattice`` says what else it is
+    sums = lattice(frame, downscale=sampler.downscale, bit_depth=bit_depth)
+    return _Opened(frame, replace(sums, device=device), conversion)
+
+
+def _reader(sampler: Sampler) -> DeviceReader:
+    if not isinstance(sampler, DeviceReader):
+        raise FrameError(
+            f"the frame is in device memory, and {sampler.name} does not read it there: open the model with "
+            f"device='cuda', or {COPY}"
+        )
+    return sampler

@@ -1,4 +1,4 @@
-"""The NVIDIA driver, asked through its own C library: which GPUs are here. No package needed, nothing is started.
+"""The NVIDIA driver, asked through its own C library: which GPUs are here, what memory they read. No package needed.
 
 ``libcuda`` is part of the driver, not of CUDA. No context is made, so asking costs no GPU memory.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .errors import DeviceError
 
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+_DEVICE_POINTER = 3  # CU_POINTER_ATTRIBUTE_DEVICE_POINTER
 _NAME_BYTES = 256
 _WINDOWS = platform.system() == "Windows"
 
@@ -35,10 +36,7 @@ class Gpu:
 
 def find_gpus() -> list[Gpu]:
     """The GPUs of this machine. Raises DeviceError saying what is missing: the driver, or a GPU it can use."""
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if _WINDOWS else "libcuda.so.1")
-    except OSError:
-        raise DeviceError("no NVIDIA driver is here (libcuda not found): install it from nvidia.com/drivers") from None
+    cuda = _libcuda()
 
     def ask(function: str, *arguments: object) -> None:
         if (status := getattr(cuda, function)(*arguments)) != 0:
@@ -51,6 +49,24 @@ def find_gpus() -> list[Gpu]:
     newest = f"{version.value // 1000}.{version.value % 1000 // 10}"
     driver = _driver_version()
     return [_gpu(index, ask, driver, newest) for index in range(count.value)]
+
+
+def readable(address: int) -> bool:
+    """Whether kernels of the current CUDA context may read device memory at just this address.
+
+    Asked beforehand because a kernel that reads what it may not, memory of another GPU or context, ends its context for
+    the whole process: no later call succeeds.
+    """
+    found = ctypes.c_uint64()
+    ask = _libcuda().cuPointerGetAttribute
+    return ask(ctypes.byref(found), _DEVICE_POINTER, ctypes.c_uint64(address)) == 0 and found.value == address
+
+
+def _libcuda() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if _WINDOWS else "libcuda.so.1")
+    except OSError:
+        raise DeviceError("no NVIDIA driver is here (libcuda not found): install it from nvidia.com/drivers") from None
 
 
 def _gpu(index: int, ask: Callable[..., None], driver: str | None, newest: str) -> Gpu:

@@ -15,7 +15,7 @@ projection, norm 1), which keeps that bound; padding them would not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -29,15 +29,31 @@ EXACT_FLOAT32 = 2**24
 
 
 @dataclass(frozen=True)
+class DeviceFrame:
+    """The pixels of an RGB frame in the memory of a GPU, H×W×3 uint8 or uint16. ``address``: of the first.
+
+    ``pitch``: bytes from one row to the next; within a row they are packed. ``owner``: what keeps the memory.
+    """
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pitch: int
+    owner: object = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Lattice:
     """A frame on the integer lattice of the engine's domain.
 
-    ``values``: int32, 3×h×w, C-contiguous, each in 0 … k²(2ᵇ−1).
+    ``values``: int32, 3×h×w, C-contiguous, each in 0 … k²(2ᵇ−1). ``device``: the pixels they are sums of, where a GPU
+    can sum them again.
     """
 
     values: NDArray[np.int32]
     bit_depth: int
     downscale: int
+    device: DeviceFrame | None = None
 
     @property
     def steps(self) -> int:
@@ -69,35 +85,35 @@ def check_frame(frame: Any, bit_depth: int | None = None) -> int:
     ``frame``: uint8 or uint16, H×W×3, channels R, G, B. ``bit_depth``: default 8 for uint8 and 16 for
     uint16; pass 10 or 12 for video code values stored in uint16.
     """
-    if hasattr(frame, "__cuda_array_interface__"):
-        raise FrameError(
-            "the frame is in device memory, and its hash and its noise key are made on the host: pass array.get() or "
-            "tensor.cpu().numpy()"
-        )
     if not isinstance(frame, np.ndarray):
         raise FrameError(f"a frame is a NumPy array, not {type(frame).__name__}: use numpy.asarray(image)")
-    if frame.dtype not in (np.uint8, np.uint16):
-        raise FrameError(
-            f"a frame holds uint8 or uint16 code values, not {frame.dtype}: the certificate speaks of the frame "
-            "as received, so pass the decoder's integers, not scaled floats"
-        )
-    if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
-        raise FrameError(
-            f"the frame is grey (shape {frame.shape}): pass H×W×3 RGB; numpy.repeat(frame[:, :, None], 3, axis=2) "
-            "makes one if that is what the score should mean"
-        )
-    if frame.ndim == 3 and frame.shape[2] == 4:
-        raise FrameError("the frame has 4 channels (RGBA?): compose it over a background and pass H×W×3 RGB")
-    if frame.ndim != 3 or frame.shape[2] != 3:
-        raise FrameError(f"a frame is H×W×3 RGB, not an array of shape {frame.shape}")
-    if frame.shape[0] == 0 or frame.shape[1] == 0:
-        raise FrameError(f"the frame is empty: shape {frame.shape}")
+    check_layout(frame.shape, frame.dtype)
     depth = (8 if frame.dtype == np.uint8 else 16) if bit_depth is None else bit_depth
     if not isinstance(depth, int) or not 1 <= depth <= frame.dtype.itemsize * 8:
         raise FrameError(f"bit_depth {depth!r} does not fit {frame.dtype}: use 1 … {frame.dtype.itemsize * 8}")
     if depth < frame.dtype.itemsize * 8 and int(frame.max()) >= 2**depth:
         raise FrameError(f"the frame holds {int(frame.max())}, more than {depth} bits can: pass the right bit_depth")
     return depth
+
+
+def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raises FrameError for what is not H×W×3 of uint8 or uint16, or is empty."""
+    if dtype not in (np.uint8, np.uint16):
+        raise FrameError(
+            f"a frame holds uint8 or uint16 code values, not {dtype}: the certificate speaks of the frame "
+            "as received, so pass the decoder's integers, not scaled floats"
+        )
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        raise FrameError(
+            f"the frame is grey (shape {shape}): pass H×W×3 RGB; numpy.repeat(frame[:, :, None], 3, axis=2) "
+            "makes one if that is what the score should mean"
+        )
+    if len(shape) == 3 and shape[2] == 4:
+        raise FrameError("the frame has 4 channels (RGBA?): compose it over a background and pass H×W×3 RGB")
+    if len(shape) != 3 or shape[2] != 3:
+        raise FrameError(f"a frame is H×W×3 RGB, not an array of shape {shape}")
+    if shape[0] == 0 or shape[1] == 0:
+        raise FrameError(f"the frame is empty: shape {shape}")
 
 
 def lattice(frame: Any, *, downscale: int = 1, bit_depth: int | None = None) -> Lattice:

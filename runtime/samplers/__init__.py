@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Lattice
+from ..frames import DeviceFrame, Lattice
 
 
 @runtime_checkable
@@ -38,4 +38,13 @@ class Sampler(Protocol):
 
     def close(self) -> None:
         """Release the engine and its memory."""
+        ...
+
+
+@runtime_checkable
+class DeviceReader(Protocol):
+    """What a sampler has as well that reads frames in device memory: those of ``Lattice.device``."""
+
+    def host_copy(self, frame: DeviceFrame) -> NDArray[Any]:
+        """The pixels, for the hash and the noise key. Raises FrameError for memory that it cannot read."""
         ...

@@ -4,8 +4,9 @@
     engine stream       E0 G0  E1 G1  E2 G2   Ej: the engine;  Gj: its scores to their place among the frame's
 
 The streams meet in two events an input: *filled* (Nj before Ej) and *read* (Ej before Nj+2). The host enqueues all of
-it, Nj+1 before Ej, waits once, and has got ``count`` floats. The lattice is uploaded once a frame, from pinned memory;
-everything is allocated when a frame size comes for the first time, and kept until another comes.
+it, Nj+1 before Ej, waits once, and has got ``count`` floats. The lattice is uploaded once a frame, from pinned memory,
+or summed on the device where the frame is there already, read where it lies. Everything is allocated when a frame size
+comes for the first time, and kept until another comes.
 
 A device is reached through two narrow protocols: ``Driver`` (memory, streams, kernels: ``pycuda_driver.py``) and
 ``Engine`` (the network: ``tensorrt.py`` and ``onnx_cuda.py``). The tests put recording ones in their place.
@@ -14,8 +15,9 @@ A device is reached through two narrow protocols: ``Driver`` (memory, streams, k
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,12 +25,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..bundle import Bundle
-from ..errors import BiqaError
-from ..frames import Lattice
+from ..errors import BiqaError, FrameError, ModelError
+from ..frames import DeviceFrame, Lattice
 from ..noise import NoiseTable, key_words, table_for
-from .kernels import noise_grid, scores_grid
+from .kernels import lattice_grid, noise_grid, scores_grid
 from .kernels.table import DeviceTable, device_table
-from .refusals import check_size, closed, failed
+from .refusals import check_size, closed, failed, not_fetched
 
 SLOTS = 2
 """Inputs of the engine: one is filled while the other is read."""
@@ -65,6 +67,14 @@ class Driver(Protocol):
 
     def download(self, values: NDArray[Any], address: int, stream: Any) -> None: ...
 
+    def download_rows(self, rows: NDArray[Any], address: int, pitch: int, stream: Any) -> None:
+        """Enqueue a copy of rows that lie ``pitch`` bytes apart on the device to contiguous ``rows``."""
+        ...
+
+    def reads(self, address: int) -> bool:
+        """Whether kernels of the context may read memory of others at this address."""
+        ...
+
     def launch(self, kernel: str, grid: tuple[int, int], arguments: Sequence[Any], stream: Any) -> None:
         """Enqueue one of ``kernels.KERNELS``."""
         ...
@@ -80,6 +90,10 @@ class Driver(Protocol):
         ...
 
     def synchronize(self, stream: Any) -> None: ...
+
+    def synchronize_all(self) -> None:
+        """Wait for all that is enqueued in the context, by whomever."""
+        ...
 
     def close(self) -> None: ...
 
@@ -143,8 +157,9 @@ class _Frame:
 class GpuSampler:
     """A bundle's graph on a GPU. ``precision``: of the graph, whose SHA-256 is ``digest``. ``details``: for the record.
 
-    It owns ``driver`` and ``engine``. Several threads may call it: they take turns. A ``Lattice`` is taken as unchanged
-    for as long as it is the same object. A call that fails releases all memory; the next one allocates it again.
+    It owns ``driver`` and ``engine``. Several threads may call it: they take turns. A ``Lattice``, and the frame in
+    device memory that it may name, are taken as unchanged for as long as it is the same object; neither is kept. A call
+    that fails releases all memory; the next one allocates it again.
     """
 
     def __init__(
@@ -178,17 +193,46 @@ class GpuSampler:
     def _forget(self) -> None:
         """Nothing is on the device: no frame size, no lattice, no noise table, no room for scores."""
         self._frame: _Frame | None = None
-        self._lattice: Lattice | None = None
+        self._lattice: weakref.ref[Lattice] | None = None
         self._table: NoiseTable | None = None
         self._law: tuple[int, ...] = ()
         self._pinned_scores = np.empty(0, np.float32)
         self._scores_at = 0
+
+    @property
+    def parts(self) -> tuple[Driver, Engine]:
+        """What it is made of, for measuring each by itself while nothing is scored. Raises ModelError once closed."""
+        if self._driver is None:
+            raise closed(self.name)
+        return self._driver, self._engine
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
         check_size(lattice, self._contract, self.name)
         self._engine.check_size(lattice.height, lattice.width)
         first, second = (int(word) for word in key_words(key))
+        with self._turn(lambda error: failed(self.name, lattice, error)) as driver:
+            frame = self._prepare(driver, lattice, table, count)
+            return self._draw(driver, frame, (first, second), start, count)
+
+    def host_copy(self, frame: DeviceFrame) -> NDArray[Any]:
+        """The pixels, after all work of the CUDA context, on whichever stream they were written."""
+        pixels = np.empty(frame.shape, frame.dtype)
+        with self._turn(lambda error: not_fetched(self.name, frame, error)) as driver:
+            if not driver.reads(frame.address):
+                raise FrameError(
+                    f"the frame is in the memory of another GPU or CUDA context than {self.name}: keep both in the "
+                    "primary context of GPU 0 (PyCUDA: import pycuda.autoprimaryctx), hand over yours with "
+                    "open_tensorrt(context=…), or pass a host copy"
+                )
+            driver.synchronize_all()
+            driver.download_rows(pixels, frame.address, frame.pitch, driver.noise_stream)
+            driver.synchronize(driver.noise_stream)
+        return pixels
+
+    @contextmanager
+    def _turn(self, said: Callable[[Exception], ModelError]) -> Iterator[Driver]:
+        """The driver, in its context, for one thread at a time. ``said``: the error to raise for one of the device."""
         with self._lock:
             driver = self._driver
             if driver is None:
@@ -196,15 +240,14 @@ class GpuSampler:
             try:
                 with driver.current():
                     try:
-                        frame = self._prepare(driver, lattice, table, count)
-                        return self._draw(driver, frame, (first, second), start, count)
+                        yield driver
                     except BaseException:
                         self._release(driver)
                         raise
             except BiqaError:
                 raise
             except Exception as error:  # the driver's, TensorRT's and ONNX Runtime's have no common base
-                raise failed(self.name, lattice, error) from error
+                raise said(error) from error
 
     def _draw(self, driver: Driver, frame: _Frame, key: tuple[int, int], start: int, count: int) -> NDArray[np.float32]:
         """Enqueue every batch of one call, and wait for their scores."""
@@ -252,12 +295,15 @@ class GpuSampler:
             self._score_memory.free()
             self._scores_at = self._score_memory.device(4 * count)
             self._pinned_scores = self._score_memory.pinned(count, np.float32)
-        if self._lattice is not lattice:
+        if self._lattice is None or self._lattice() is not lattice:
             self._lattice = None
-            frame.pinned[:] = lattice.values.reshape(-1)
-            driver.upload(frame.lattice, frame.pinned, driver.noise_stream)
+            if lattice.device is None:
+                frame.pinned[:] = lattice.values.reshape(-1)
+                driver.upload(frame.lattice, frame.pinned, driver.noise_stream)
+            else:
+                _sum_boxes(driver, lattice, lattice.device, frame.lattice)
             driver.upload(frame.unit, np.array([1 / lattice.steps], np.float32), driver.noise_stream)
-            self._lattice = lattice
+            self._lattice = weakref.ref(lattice)
         return frame
 
     def _allocate(self, lattice: Lattice) -> _Frame:
@@ -305,3 +351,11 @@ class GpuSampler:
                     self._engine.close()
             finally:
                 driver.close()
+
+
+def _sum_boxes(driver: Driver, lattice: Lattice, frame: DeviceFrame, to: int) -> None:
+    """Enqueue ``frames.lattice`` of a frame where it lies."""
+    kernel = "lattice_u8" if frame.dtype.itemsize == 1 else "lattice_u16"
+    stride = frame.pitch // frame.dtype.itemsize
+    arguments = (frame.address, stride, lattice.downscale, lattice.height, lattice.width, to)
+    driver.launch(kernel, lattice_grid(lattice.height, lattice.width), arguments, driver.noise_stream)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..bundle import Bundle
+from ..driver import readable
 from ..errors import DependencyError, DeviceError
 from .kernels import KERNELS, MODULES, choose_file
 from .refusals import first_line
@@ -100,6 +101,17 @@ class PyCudaDriver:
     def download(self, values: NDArray[Any], address: int, stream: Any) -> None:
         self._cuda.memcpy_dtoh_async(values, address, stream)
 
+    def download_rows(self, rows: NDArray[Any], address: int, pitch: int, stream: Any) -> None:
+        copy = self._cuda.Memcpy2D()
+        copy.set_src_device(address)
+        copy.set_dst_host(rows)
+        copy.src_pitch, copy.dst_pitch = pitch, rows.strides[0]
+        copy.width_in_bytes, copy.height = rows.strides[0], len(rows)
+        copy(stream)
+
+    def reads(self, address: int) -> bool:
+        return readable(address)
+
     def launch(self, kernel: str, grid: tuple[int, int], arguments: Sequence[Any], stream: Any) -> None:
         self._functions[kernel].prepared_async_call(grid, KERNELS[kernel].block, stream, *arguments)
 
@@ -114,6 +126,9 @@ class PyCudaDriver:
 
     def synchronize(self, stream: Any) -> None:
         stream.synchronize()
+
+    def synchronize_all(self) -> None:
+        self._cuda.Context.synchronize()
 
     def close(self) -> None:
         """Let go of streams and kernels; the context stays with whoever made it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..bundle import InputContract
 from ..errors import FrameError, ModelError
-from ..frames import Lattice
+from ..frames import DeviceFrame, Lattice
 
 
 def check_size(lattice: Lattice, contract: InputContract, name: str) -> None:
@@ -26,6 +26,12 @@ def check_size(lattice: Lattice, contract: InputContract, name: str) -> None:
 def failed(name: str, lattice: Lattice, error: Exception) -> ModelError:
     """The error of an engine that raised one of its own on this input."""
     return ModelError(f"{name} failed on a {lattice.width}×{lattice.height} input: {first_line(error)}")
+
+
+def not_fetched(name: str, frame: DeviceFrame, error: Exception) -> ModelError:
+    """The error of a driver that raised one of its own on a frame in device memory."""
+    height, width, _ = frame.shape
+    return ModelError(f"{name} could not fetch a {width}×{height} frame from device memory: {first_line(error)}")
 
 
 def closed(name: str) -> ModelError:

@@ -48,11 +48,16 @@ class Stream:
 
 
 class FakeDriver:
-    """``eager``: the other stream runs as far as it may at every wait. ``fail_at``: number of a call that raises."""
+    """``eager``: the other stream runs as far as it may at every wait. ``fail_at``: number of a call that raises.
+
+    ``readable``: addresses of others' memory in this context. ``callers_stream``: work of others, in no hurry to run.
+    """
 
     def __init__(self, host: Host, *, eager: bool) -> None:
         self.host, self.eager = host, eager
         self.noise_stream, self.engine_stream = Stream("noise"), Stream("engine")
+        self.callers_stream = Stream("callers")
+        self.readable: set[int] = set()
         self.live: dict[int, Output] = {}
         self.log: list[str] = []
         self.allocations = 0
@@ -112,6 +117,16 @@ class FakeDriver:
         self._call("download")
         stream.enqueue(lambda: self._copy(values.ctypes.data, address, values.nbytes))
 
+    def download_rows(self, rows: np.ndarray, address: int, pitch: int, stream: Stream) -> None:
+        self._call("download rows")
+        assert address in self.readable
+        for index, row in enumerate(rows):
+            stream.enqueue(lambda to=row, at=address + index * pitch: ctypes.memmove(to.ctypes.data, at, to.nbytes))
+
+    def reads(self, address: int) -> bool:
+        self._call("reads")
+        return address in self.readable
+
     def _copy(self, to: int, source: int, size: int) -> None:
         assert {to, source} & set(self.live)
         ctypes.memmove(to, source, size)
@@ -145,6 +160,13 @@ class FakeDriver:
             while self.eager and other.step():
                 pass
             assert stream.step() or other.step(), "both streams wait for ever"
+
+    def synchronize_all(self) -> None:
+        self._call("the host waits for all")
+        for stream in (self.callers_stream, self.noise_stream, self.engine_stream):
+            while stream.step():
+                pass
+        assert self.pending() == 0
 
     def close(self) -> None:
         self.closed = True

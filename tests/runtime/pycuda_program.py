@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,7 +16,8 @@ import pytest
 from gpu_bundle import gpu_bundle
 from gpu_fake import device_array
 
-from runtime import Certifier, ModelError
+from benchmarks import gpu_noise
+from runtime import Certifier, FrameError, ModelError
 from runtime.bundle import MODEL
 from runtime.samplers.gpu import GpuSampler
 from runtime.samplers.pycuda_driver import PyCudaDriver, load_pycuda
@@ -55,12 +57,48 @@ def state() -> tuple[int, int]:
     return CUDA.standin_memory(), CUDA.standin_contexts()
 
 
-def same(sampler: GpuSampler, frame: np.ndarray) -> None:
-    """The certificate is the CPU's, all but the engine."""
+def same(sampler: GpuSampler, frame: np.ndarray, on_device: Any = None, bit_depth: int | None = None) -> None:
+    """The certificate is the CPU's, all but the engine. ``on_device``: the same frame there, to be read there."""
     with Certifier(BUNDLE.path, public_seed=1) as cpu, Certifier(sampler=sampler, public_seed=1, samples=101) as gpu:
-        made = [certifier.certify(frame).to_dict() for certifier in (cpu, gpu)]
-    assert made[0].pop("engine") != made[1].pop("engine")
-    assert made[0] == made[1]
+        theirs = cpu.certify(frame, bit_depth=bit_depth).to_dict()
+        ours = gpu.certify(frame if on_device is None else on_device, bit_depth=bit_depth).to_dict()
+    assert theirs.pop("engine") != ours.pop("engine")
+    assert theirs == ours
+
+
+def frames_on_the_device(sampler: GpuSampler, frame: np.ndarray) -> None:
+    """PyCUDA's own arrays, whole and as a view with padded rows, in 8 and 10 bits; memory of another context."""
+    from pycuda import gpuarray
+
+    same(sampler, frame)
+    before = state()
+    for pixels, bit_depth in ((frame, 8), (frame.astype(np.uint16) * 4, 10)):
+        array = gpuarray.to_gpu(pixels)
+        same(sampler, pixels, array, bit_depth)
+        same(sampler, pixels[:, :41], array[:, :41], bit_depth)
+        assert state() == (before[0] + 1, 1)
+        array.gpudata.free()
+    assert state() == before
+    other, address = ctypes.c_int(), ctypes.c_uint64()
+    CUDA.cuCtxPushCurrent_v2(ctypes.byref(other))
+    CUDA.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(frame.nbytes))
+    CUDA.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+    interface = {"shape": frame.shape, "typestr": "|u1", "data": (address.value, False), "version": 3}
+    with pytest.raises(FrameError, match="memory of another GPU or CUDA context"):
+        Certifier(sampler=sampler).certify(SimpleNamespace(__cuda_array_interface__=interface))
+    CUDA.cuMemFree_v2(address)
+
+
+def measured(sampler: GpuSampler) -> None:
+    """The benchmark of the noise, on events with a time: a millisecond a launch or copy, none for the engine here."""
+    certifier = Certifier(sampler=sampler, samples=101)
+    certifier.certify(np.zeros((32, 48, 3), np.uint8))
+    before = state()
+    made = gpu_noise.case(certifier, gpu_noise.CudaCard(), (32, 48), 2)
+    assert made["launch_ms"] == {"noise": 1, "copy": 1, "engine": 0}
+    assert made["noise_gb_s"] == made["copy_gb_s"] == 4 * 3 * 16 * 24 * (BATCH + 1) / 1e6
+    assert gpu_noise.memory(certifier, gpu_noise.CudaCard(), 3)["device_bytes"] == 0
+    assert state() == before
 
 
 def main() -> None:
@@ -82,6 +120,7 @@ def main() -> None:
     assert state() == (0, 0)
     engine.fails = False
     same(sampler, frame)
+    measured(sampler)
     sampler.close()
     assert state() == (0, 0)
 
@@ -93,6 +132,7 @@ def main() -> None:
     assert driver.engine_stream is stream
     sampler = GpuSampler(BUNDLE, "fp32", driver, Engine())
     same(sampler, frame)
+    frames_on_the_device(sampler, frame)
     sampler.close()
     assert state() == (0, 1)
     stream.synchronize()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runtime import driver
-from runtime.driver import Gpu, find_gpus
+from runtime.driver import Gpu, find_gpus, readable
 from runtime.errors import DeviceError
 
 GPUS = (("GPU A", 8, 9), ("GPU B", 12, 0))
@@ -40,6 +40,12 @@ class _Cuda:
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
         value._obj.value = self.gpus[device.value][{75: 1, 76: 2}[attribute]]
         return 0
+
+    def cuPointerGetAttribute(self, value: Any, attribute: int, address: Any) -> int:  # noqa: N802
+        """Memory at 2⁴⁰ has its address on the device, at 2⁴¹ another one, elsewhere none."""
+        assert attribute == 3
+        value._obj.value = address.value if address.value == 1 << 40 else 77
+        return 0 if address.value in (1 << 40, 1 << 41) else 1
 
 
 class _Nvml:
@@ -75,6 +81,11 @@ def test_without_the_management_library(monkeypatch: pytest.MonkeyPatch) -> None
     assert find_gpus() == [Gpu("GPU A", "sm89", None, "13.1")]
     install(monkeypatch, _Cuda((), 0), None)
     assert find_gpus() == []
+
+
+def test_memory_that_the_context_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, _Cuda(GPUS, 0), None)
+    assert [readable(address) for address in (1 << 40, 1 << 41, 1 << 42)] == [True, False, False]
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,6 +281,7 @@ class _PyCuda(ModuleType):
             MAX_SHARED_MEMORY_PER_MULTIPROCESSOR=102400, MULTIPROCESSOR_COUNT=10,
         )  # fmt: skip
         self.event_flags = SimpleNamespace(DISABLE_TIMING=2)
+        self.Context = SimpleNamespace(synchronize=lambda: self.calls.append(("wait for all",)))
         device = SimpleNamespace(compute_capability=lambda: (8, 9), get_attribute=lambda value: value)
         self.context = SimpleNamespace(
             push=lambda: self.calls.append(("push",)), pop=lambda: self.calls.append(("pop",)),
@@ -319,6 +320,19 @@ class _PyCuda(ModuleType):
 
     def memcpy_dtoh_async(self, values: Any, address: int, stream: Any) -> None:
         self.calls.append(("down", address))
+
+    def Memcpy2D(self) -> Any:  # noqa: N802
+        return _Rows(self.calls)
+
+
+class _Rows:
+    def __init__(self, calls: list[tuple[Any, ...]]) -> None:
+        self.set_src_device = lambda address: calls.append(("rows", address))
+        self.set_dst_host = lambda rows: calls.append(("to", rows.shape))
+        self._calls = calls
+
+    def __call__(self, stream: Any) -> None:
+        self._calls.append((self.src_pitch, self.dst_pitch, self.width_in_bytes, self.height))  # type: ignore[attr-defined]
 
 
 class _Function:
@@ -378,10 +392,13 @@ def test_pycuda_is_driven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
             driver.free(pinned)
             driver.free(address)
             driver.allocate(128)
+            driver.synchronize_all()
+            driver.download_rows(np.empty((5, 7, 3), np.uint16), 8192, 64, driver.noise_stream)
         driver.close()
     assert [call for call in cuda.calls if call[0] not in ("record", "wait")] == [
         ("push",), ("up", 4160), ("launch", "gather_scores", b"cubin", (1, 1), (256, 1, 1), (1, 2, 3, 4)),
-        ("down", 4160), ("unpin",), ("free", 64), ("pop",), ("push",), ("free", 128), ("pop",),
+        ("down", 4160), ("unpin",), ("free", 64), ("wait for all",), ("rows", 8192), ("to", (5, 7, 3)), (64, 42, 42, 5),
+        ("pop",), ("push",), ("free", 128), ("pop",),
     ]  # fmt: skip
 
 

@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from clips import photograph
 
-from runtime import BundleError, Certifier, DependencyError, DeviceError
+from runtime import BundleError, Certifier, DependencyError, DeviceError, FrameError
 from runtime.bundle import MODEL, Bundle, file_entry, open_bundle, write_bundle
 from runtime.driver import Gpu, find_gpus
 from runtime.engines import Target, find_plan
@@ -173,6 +174,57 @@ def test_intervals_overlap(sampler: GpuSampler, bundle: Bundle) -> None:
     assert ours.to_dict()["engine"]["device"] == "cuda"
 
 
+def test_device_frames_are_certified_as_their_host_copies(sampler: GpuSampler) -> None:
+    """PyCUDA's arrays and PyTorch's, 8 and 10 bits, whole and as views with padded rows."""
+    from pycuda import gpuarray
+
+    frame = np.ascontiguousarray(photograph()[:256, :320])
+    certifier = Certifier(sampler=sampler, public_seed=1, samples=101)
+
+    def same(on_device: Any, host: np.ndarray, bit_depth: int = 8) -> None:
+        found = certifier.certify(on_device, bit_depth=bit_depth)
+        expected = certifier.certify(np.ascontiguousarray(host), bit_depth=bit_depth)
+        assert np.array_equal(found.scores, expected.scores)
+        assert found.to_dict() == expected.to_dict()
+
+    for pixels, bit_depth in ((frame, 8), (frame.astype(np.uint16) * 4, 10)):
+        with sampler.parts[0].current():
+            array = gpuarray.to_gpu(pixels)
+        same(array, pixels, bit_depth)
+        same(array[:, :301], pixels[:, :301], bit_depth)
+        with sampler.parts[0].current():
+            assert np.array_equal(array.get(), pixels)
+            del array
+    try:
+        import torch
+    except ImportError:
+        return
+    if torch.cuda.is_available():
+        for pixels, bit_depth in ((frame, 8), (frame.astype(np.uint16) * 4, 10)):
+            tensor = torch.from_numpy(pixels).cuda()
+            same(tensor, pixels, bit_depth)
+            same(tensor[3:, 5:], pixels[3:, 5:], bit_depth)
+            with torch.cuda.stream(torch.cuda.Stream()):  # still being written when it is handed over
+                torch.cuda._sleep(10**8)
+                late = tensor.clone()
+            same(late, pixels, bit_depth)
+
+
+def test_memory_of_another_context_is_refused_and_does_no_harm(sampler: GpuSampler) -> None:
+    cuda = load_pycuda()
+    frame = np.ascontiguousarray(photograph()[:256, :320])
+    certifier = Certifier(sampler=sampler, public_seed=1, samples=24)
+    other = cuda.Device(0).make_context()
+    memory = cuda.to_device(frame)
+    other.pop()
+    interface = {"shape": frame.shape, "typestr": "|u1", "data": (int(memory), False), "version": 3, "stream": None}
+    with pytest.raises(FrameError, match="another GPU or CUDA context"):
+        certifier.certify(SimpleNamespace(__cuda_array_interface__=interface))
+    assert certifier.certify(frame).drawn == 24
+    memory.free()
+    other.detach()
+
+
 def test_memory_is_flat(sampler: GpuSampler) -> None:
     """Free device memory and this process's, after the first hundred of many frames and after all of them."""
     import resource
@@ -183,7 +235,7 @@ def test_memory_is_flat(sampler: GpuSampler) -> None:
     for index in range(FRAMES):
         sampler.scores(lattice(np.roll(photo[:64, :64], index, axis=1), downscale=2), KEY, 0, 8)
         if index in (100, FRAMES - 1):
-            with sampler._driver.current():  # type: ignore[union-attr]
+            with sampler.parts[0].current():
                 free, _ = cuda.mem_get_info()
             used.append((free, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     (free_before, host_before), (free_after, host_after) = used

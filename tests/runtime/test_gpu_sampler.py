@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from clips import photograph
+from device_arrays import CudaArray, DLPackArray
 from gpu_fake import FakeDriver, FakeEngine
 from kernel_host import COMPILER, Host, compile_host
 from tiny import graph, tiny_bundle
@@ -182,18 +184,169 @@ def test_frames_it_cannot_take_do_not_reach_the_device(opened: Open) -> None:
     sampler, driver, engine = opened()
     with pytest.raises(FrameError, match="at least 16×16"):
         sampler.scores(lattice(FRAME[:14], downscale=2), KEY, 0, 5)
-    with Certifier(sampler=sampler) as certifier, pytest.raises(FrameError, match=r"in device memory.*array\.get\(\)"):
-        certifier.certify(SimpleNamespace(__cuda_array_interface__={"shape": FRAME.shape}))
     assert engine.sizes == []
     assert driver.log == []
 
 
+def _frames_on_the_device(driver: FakeDriver) -> list[tuple[np.ndarray, CudaArray | DLPackArray, int]]:
+    """(host frame, the same on the device, bit depth)."""
+    deep = FRAME.astype(np.uint16) * 4
+    frames = [
+        (FRAME, CudaArray(FRAME), 8),
+        (FRAME[::-1], CudaArray(FRAME[::-1], padding=17), 8),
+        (FRAME[:30, :41], DLPackArray(np.ascontiguousarray(FRAME)[:30, :41]), 8),
+        (deep, CudaArray(deep, padding=2), 10),
+    ]
+    driver.readable |= {array.address for _, array, _ in frames}
+    return frames
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_certificates_of_device_frames_are_those_of_host_copies(opened: Open, bundle: Bundle, eager: bool) -> None:
+    """Bit for bit: 8 and 10 bits, padded rows, a view. What is certified is not written to."""
+    sampler, driver, _ = opened(eager=eager)
+    with Certifier(bundle.path, public_seed=3) as cpu, Certifier(sampler=sampler, public_seed=3, samples=101) as gpu:
+        for frame, array, depth in _frames_on_the_device(driver):
+            record = cpu.certify(frame, bit_depth=depth).to_dict()
+            for given in (array, frame, array):
+                found = gpu.certify(given, bit_depth=depth).to_dict()
+                assert {**found, "engine": None} == {**record, "engine": None}
+            assert np.array_equal(array.pixels, frame)
+            assert isinstance(array, DLPackArray) or array.intact()
+    sampler.close()
+
+
+@pytest.mark.parametrize("noise", ["per-frame", "per-video"])
+def test_every_question_takes_device_frames(opened: Open, noise: str) -> None:
+    sampler, driver, _ = opened()
+    frames = [photograph()[20 * i : 20 * i + 50, :70] for i in range(3)]
+    arrays = [CudaArray(frame, padding=5) for frame in frames]
+    driver.readable |= {array.address for array in arrays}
+    certifier = Certifier(sampler=sampler, public_seed=3, samples=128, noise=noise)
+    for host, device in (
+        (certifier.certify(frames[0], tolerance=1), certifier.certify(arrays[0], tolerance=1)),
+        *zip(certifier.stream(frames, jointly=3), certifier.stream(arrays, jointly=3), strict=True),
+        (certifier.gate(frames[0], at_least=20), certifier.gate(arrays[0], at_least=20)),
+        (certifier.gate(frames, at_least=20), certifier.gate(arrays, at_least=20)),
+        (certifier.compare(frames[0], frames[1:]), certifier.compare(arrays[0], arrays[1:])),
+    ):
+        assert device.to_dict() == host.to_dict()
+
+
+def test_a_device_frame_is_read_where_it_lies(opened: Open) -> None:
+    """After all work of the context; once to the host, for its hash, and once by the kernel. No lattice is uploaded."""
+    sampler, driver, _ = opened()
+    array = CudaArray(FRAME)
+    driver.readable.add(array.address)
+    certifier = Certifier(sampler=sampler, samples=101)
+    certifier.certify(array)
+    fetch = ["reads", "the host waits for all", "download rows", "the host waits"]
+    assert driver.log[: len(fetch)] == fetch
+    assert [driver.log.count(name) for name in (*fetch[:3], "lattice_u8", "upload int32")] == [1, 1, 1, 1, 0]
+    assert driver.log.index("lattice_u8") < driver.log.index("noise_f32")
+
+
+def test_a_frame_that_is_still_being_written(opened: Open, bundle: Bundle) -> None:
+    """The pixels are those of the callers' streams when they are through, and others without the wait."""
+    with Certifier(bundle.path, public_seed=1) as cpu:
+        expected = cpu.certify(FRAME)
+    for waits in (True, False):
+        sampler, driver, _ = opened()
+        array = CudaArray(np.zeros_like(FRAME))
+        driver.readable.add(array.address)
+        driver.callers_stream.enqueue(lambda array=array: array.pixels.__setitem__(..., FRAME))
+        if not waits:
+            driver.synchronize_all = lambda: None
+        found = Certifier(sampler=sampler, public_seed=1, samples=101).certify(array)
+        assert np.array_equal(found.scores, expected.scores) == waits
+        assert (found.provenance.frame_sha256 == expected.provenance.frame_sha256) == waits
+
+
+def test_a_device_frame_is_let_go(opened: Open) -> None:
+    """With the answer, and where there is none."""
+    sampler, driver, _ = opened()
+    certifier = Certifier(sampler=sampler, samples=24)
+    for fails in (False, True):
+        array = CudaArray(FRAME)
+        driver.readable.add(array.address)
+        if fails:
+            driver.fail_at = driver.calls + 10
+            with pytest.raises(ModelError):
+                certifier.certify(array)
+        else:
+            certificate = certifier.certify(array)
+            assert certificate.samples == 24
+        watched = weakref.ref(array)
+        del array
+        gc.collect()
+        assert watched() is None
+
+
+def test_nothing_is_allocated_after_the_first_device_frame(opened: Open) -> None:
+    sampler, driver, _ = opened()
+    certifier = Certifier(sampler=sampler, samples=101)
+    arrays = [CudaArray(np.roll(FRAME, shift, axis=1), padding=shift) for shift in range(4)]
+    driver.readable |= {array.address for array in arrays}
+    certifier.certify(arrays[0])
+    allocations, live = driver.allocations, set(driver.live)
+    for array in arrays:
+        certifier.certify(array)
+        certifier.certify(array.pixels)
+    assert (driver.allocations, set(driver.live)) == (allocations, live)
+
+
+def test_every_call_on_a_device_frame_may_fail(opened: Open) -> None:
+    array = CudaArray(FRAME)
+
+    def certify(fail_at: int) -> tuple[Certifier, FakeDriver]:
+        sampler, driver, _ = opened(batch=16)
+        driver.readable.add(array.address)
+        driver.fail_at = fail_at
+        return Certifier(sampler=sampler, public_seed=1, samples=24), driver
+
+    certifier, driver = certify(-1)
+    expected = certifier.certify(array).scores
+    for number in range(1, driver.calls + 1):
+        certifier, driver = certify(number)
+        which = "could not fetch a 70×50 frame from device memory" if number <= 4 else "failed on a 35×25 input"
+        with pytest.raises(ModelError, match=rf"^tiny {which}: .*out of luck$"):
+            certifier.certify(array)
+        assert not driver.live, driver.log[-1]
+        assert driver.pending() == 0
+        assert np.array_equal(certifier.certify(array).scores, expected)
+    assert array.intact()
+
+
+def test_a_frame_in_another_context_is_not_read(opened: Open) -> None:
+    sampler, driver, _ = opened()
+    with pytest.raises(FrameError, match=r"another GPU or CUDA context than tiny: .*pycuda\.autoprimaryctx"):
+        Certifier(sampler=sampler).certify(CudaArray(FRAME))
+    assert driver.log == ["reads", "the host waits", "the host waits"]
+
+
+def test_pixels_of_a_device_frame_are_checked_on_the_host(opened: Open) -> None:
+    sampler, driver, _ = opened()
+    deep, small = CudaArray(FRAME.astype(np.uint16) * 8), CudaArray(FRAME[:14])
+    driver.readable |= {deep.address, small.address}
+    certifier = Certifier(sampler=sampler)
+    with pytest.raises(FrameError, match="more than 10 bits can"):
+        certifier.certify(deep, bit_depth=10)
+    with pytest.raises(FrameError, match="at least 16×16"):
+        certifier.certify(small)
+    sampler.close()
+    with pytest.raises(ModelError, match="tiny was closed"):
+        certifier.certify(small)
+
+
 def test_threads_take_turns(opened: Open, bundle: Bundle) -> None:
     frames = [photograph()[: 40 + 10 * (i % 2), : 60 + i] for i in range(6)]
-    with Certifier(bundle.path, public_seed=1, samples=24) as cpu:
+    with Certifier(bundle.path, public_seed=1, samples=96) as cpu:
         expected = [cpu.certify(frame).scores for frame in frames]
-    with Certifier(sampler=opened()[0], public_seed=1, samples=24) as gpu, ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda frame: gpu.certify(frame).scores, frames))
+    sampler, driver, _ = opened()
+    given = [CudaArray(frame) if i % 3 else frame for i, frame in enumerate(frames)]
+    driver.readable |= {array.address for array in given if isinstance(array, CudaArray)}
+    with Certifier(sampler=sampler, public_seed=1, samples=96) as gpu, ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda frame: gpu.certify(frame).scores, given))
     assert all(map(np.array_equal, found, expected))
 
 

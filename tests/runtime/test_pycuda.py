@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(find_spec("pycuda") is None, reason="PyCUDA is not installed: `make test-pycuda` builds it")
 @pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: the stand-in for libcuda cannot be built")
 def test_certificates_on_pycuda_itself(tmp_path: Path) -> None:
-    """Frames of two sizes, a second thread, a failure, a caller's context: the CPU's certificates, nothing left."""
+    """Two sizes, a second thread, a failure, a caller's context, its arrays: the CPU's certificates, nothing left."""
     library = tmp_path / "libcuda.so.1"
     assert COMPILER is not None
     sources = [str(HERE / "host.cpp"), str(HERE / "driver.cpp")]
