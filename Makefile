@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+# What the package is installed from: again when one of them changes.
+SETUP := pyproject.toml setup.py runtime/_noise.c constraints.txt
 
 # A machine with a GPU has an environment of its own: onnxruntime and onnxruntime-gpu install the same module.
 GPU_VENV := .venv-gpu
@@ -57,16 +59,16 @@ model: $(VENV)/test.stamp
 	$(BIN)/python -m export build --int8 --out runtime/models/default
 
 clean:
-	rm -rf $(VENV) $(GPU_VENV) build
+	rm -rf $(VENV) $(GPU_VENV) build runtime/_noise*.so
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/demo.stamp: $(BIN)/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,video]' scikit-image
 	touch $@
 
-$(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/test.stamp: $(BIN)/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,video,export,train,benchmark,test]'
 	touch $@
 
@@ -84,7 +86,7 @@ $(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/runtime/kernels/driver
 	touch $@
 
 # PyCUDA comes first: it is built from source, and the likeliest to fail.
-$(GPU_VENV)/gpu.stamp: .ci/pycuda pyproject.toml constraints.txt
+$(GPU_VENV)/gpu.stamp: .ci/pycuda $(SETUP)
 	$(PYTHON) -m venv $(GPU_VENV)
 	.ci/pycuda $(GPU_BIN)/python
 	$(GPU_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \

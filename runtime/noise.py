@@ -22,6 +22,9 @@ thresholds are rounded to 2⁻⁶⁴, so the total variation distance of one val
 and that of a whole picture below (values in the picture)·distance. ``certifier.py`` adds it to the shift.
 
 The table is made in integer arithmetic alone, so it does not depend on anyone's ``erf``.
+
+**Two paths, the same bits.** ``_noise.c`` draws where it was compiled when the package was installed; elsewhere
+``fill_numpy`` below does, which is also what it is tested against. ``COMPILED`` says which.
 """
 
 from __future__ import annotations
@@ -37,6 +40,13 @@ from numpy.typing import NDArray
 
 from .errors import FrameError, ParameterError
 from .frames import EXACT_FLOAT32, Lattice, sigma_in_steps
+
+try:
+    from . import _noise
+except ImportError:  # no compiler took it where the package was installed
+    COMPILED = False
+else:
+    COMPILED = True
 
 CELLS = 1 << 16
 KEY_BYTES = 16
@@ -209,32 +219,57 @@ def philox4x64(
     return x0, x1, x2, x3
 
 
-def draw(table: NoiseTable, key: bytes, start: int, out: NDArray[Any]) -> None:
-    """Fill ``out[i]`` with the integer noise of sample ``start + i``.
+def draw(table: NoiseTable, key: bytes, start: int, out: NDArray[Any], clean: NDArray[Any] | None = None) -> None:
+    """Fill ``out[i]`` with the integer noise of sample ``start + i``, plus ``clean`` where it is given.
 
     ``out``: int32 or float32, C-contiguous, count×(any shape); the values are integers in either type.
-    ``key``: 16 bytes. Raises ParameterError for another type or layout, so that nothing is rounded by mistake.
+    ``key``: 16 bytes. ``start``: all samples drawn are numbers in 0 … 2⁶⁴−1. ``clean``: of the type and shape of
+    ``out[0]``, C-contiguous, not a part of ``out``. Raises ParameterError for another type or layout, so that nothing
+    is rounded by mistake.
     """
     if out.dtype not in (np.int32, np.float32) or not out.flags.c_contiguous or out.ndim < 2:
         raise ParameterError(
             f"noise is drawn into a contiguous count×… int32 or float32 array, not {out.dtype}{out.shape}"
         )
-    words = key_words(key)
-    cells = table.cells_float32 if out.dtype == np.float32 else table.cells
-    rows = out.reshape(len(out), -1)
+    if clean is not None and (clean.dtype != out.dtype or clean.shape != out.shape[1:] or not clean.flags.c_contiguous):
+        raise ParameterError(
+            f"what noise is added to is contiguous {out.dtype}{out.shape[1:]}, not {clean.dtype}{clean.shape}"
+        )
+    if clean is not None and np.may_share_memory(clean, out):
+        raise ParameterError("what noise is added to is a part of the output: pass a copy")
+    if not 0 <= start <= 2**64 - len(out):
+        raise ParameterError(f"samples are numbered 0 … 2⁶⁴−1, not {start} … {start + len(out) - 1}")
+    fill = fill_compiled if COMPILED else fill_numpy
+    fill(table, key_words(key), int(start), out.reshape(len(out), -1), None if clean is None else clean.reshape(-1))
+
+
+def fill_compiled(
+    table: NoiseTable, words: NDArray[np.uint64], start: int, rows: NDArray[Any], clean: NDArray[Any] | None
+) -> None:
+    """``draw`` of checked arguments, in ``_noise.c``. ``rows``: count×size."""
+    _noise.fill(rows, clean, table.cells, table.whole, table.residual_values, table.residual_upper, words, start)
+
+
+def fill_numpy(
+    table: NoiseTable, words: NDArray[np.uint64], start: int, rows: NDArray[Any], clean: NDArray[Any] | None
+) -> None:
+    """``draw`` of checked arguments, in NumPy. ``rows``: count×size."""
+    cells = table.cells_float32 if rows.dtype == np.float32 else table.cells
     size = rows.shape[1]
     residual = []
-    for row, sample in zip(rows, range(start, start + len(rows)), strict=True):
-        bits = _stream(words, sample, 0, -(-size // 16)).astype("<u8", copy=False).view("<u2")[:size]
+    for i, row in enumerate(rows):
+        bits = _stream(words, start + i, 0, -(-size // 16)).astype("<u8", copy=False).view("<u2")[:size]
         np.take(cells, bits, out=row, mode="clip")
         residual.append(np.flatnonzero(bits >= table.whole))
-    samples = np.repeat(np.arange(start, start + len(rows), dtype=np.uint64), [len(where) for where in residual])
+    row_of = np.repeat(np.arange(len(rows)), [len(where) for where in residual])
     where = np.concatenate(residual)
     if len(where) > _DENSE * rows.size:
         dense = [_stream(words, start + i, 1, -(-size // 4))[at] for i, at in enumerate(residual)]
         refined = np.concatenate(dense)
     else:
+        samples = np.uint64(start) + row_of.astype(np.uint64)
         lanes = philox4x64((where >> 2).astype(np.uint64) + np.uint64(1), samples, 1, words)
         refined = np.choose(where & 3, lanes)
-    values = table.residual_values[np.searchsorted(table.residual_upper, refined, side="right")]
-    rows[(samples - np.uint64(start)).astype(np.intp), where] = values
+    rows[row_of, where] = table.residual_values[np.searchsorted(table.residual_upper, refined, side="right")]
+    if clean is not None:
+        rows += clean

@@ -15,6 +15,7 @@ from ..bundle import Bundle, open_bundle
 from ..driver import find_gpus
 from ..errors import BiqaError, DeviceError
 from ..flavours import INSTALL, MODULES
+from ..noise import COMPILED
 from ..samplers import pycuda_driver
 from ..samplers.kernels import MODULES as KERNELS
 from ..samplers.kernels import add_kernels, ptx_file
@@ -93,6 +94,7 @@ def examine(model: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "packages": packages,
+        "noise": _noise(),
         "model": _model(model),
         "gpu": {"driver": _driver(), **_gpu_packages(), **_gpu_files(model)},
         "devices": {"cpu": _cpu(), "cuda": _cuda(model)},
@@ -108,6 +110,13 @@ def _version(distribution: str, module: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return "unknown"
+
+
+def _noise() -> dict[str, Any]:
+    """Which path of ``noise.py`` draws here; the bits are the same."""
+    if COMPILED:
+        return {"path": "compiled", "install": None}
+    return {"path": "NumPy", "install": "install gcc or clang and Python's headers, then stochastic-biqa again"}
 
 
 def _model(model: Path | None) -> dict[str, Any]:
@@ -195,8 +204,11 @@ def _text(report: dict[str, Any]) -> str:
     for name, package in report["packages"].items():
         found = package["version"] or f"missing: {package['install']}  # for"
         lines.append(f"  {name:14} {found:12} {package['for']}")
+    noise = report["noise"]
+    slow = f", two to four times slower than compiled, the same bits: {noise['install']}" if noise["install"] else ""
+    lines += ["", f"  noise          {noise['path']}{slow}"]
     model = report["model"]
-    lines += ["", f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]
+    lines.append(f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}")
     lines.append("")
     for name, part in report["gpu"].items():
         lines.append(f"  {name:14} {part['found'] or 'missing: ' + part['install']}")

@@ -57,8 +57,7 @@ class CallableSampler:
         clean = lattice.values.astype(np.float32)
         scores = np.empty(count, np.float32)
         for done in range(0, count, self.batch):
-            draw(table, key, start + done, noisy)
-            noisy += clean
+            draw(table, key, start + done, noisy, clean)
             images = (noisy / np.float32(lattice.steps)).astype(np.float32, copy=False)
             values = np.asarray(self.function(images), np.float32)
             if values.shape != (self.batch,):

@@ -81,17 +81,13 @@ class OnnxSampler:
         scores = np.empty(count, np.float32)
         with self._lock:
             clean = self._prepare(lattice)
-
-            def fill(noisy: NDArray[np.float32], first: int) -> None:
-                draw(table, key, first, noisy)
-                noisy += clean
-
-            ahead = self._drawer.submit(fill, self._slots[0], start)
+            ahead = self._drawer.submit(draw, table, key, start, self._slots[0], clean)
             try:
                 for batch, done in enumerate(range(0, count, self._batch)):
                     ahead.result()
                     if done + self._batch < count:
-                        ahead = self._drawer.submit(fill, self._slots[(batch + 1) % 2], start + done + self._batch)
+                        slot = self._slots[(batch + 1) % 2]
+                        ahead = self._drawer.submit(draw, table, key, start + done + self._batch, slot, clean)
                     scores[done : done + self._batch] = self._run(self._slots[batch % 2], lattice)[: count - done]
             finally:
                 wait([ahead])  # whatever failed, nobody writes into a slot any more

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -73,18 +75,38 @@ def test_every_package_is_listed() -> None:
     assert found == listed
 
 
+def _wheel(folder: Path, compiler: str | None = None) -> set[str]:
+    """Names in a wheel of this tree, built from a copy of it, with another C compiler than this Python's own."""
+    tree = folder / "tree"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "_noise*.so"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    environment = os.environ | ({} if compiler is None else {"CC": compiler})
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(tree)]
+    subprocess.run(command, check=True, env=environment)
+    (wheel,) = folder.glob("*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.long
+def test_wheel_without_a_compiler_lacks_compiled_noise_alone(tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler: cc")
+    with_one, without = _wheel(tmp_path / "with"), _wheel(tmp_path / "without", "/bin/false")
+    assert with_one - without == {"runtime/_noise.abi3.so"}
+    assert without <= with_one
+
+
 @pytest.mark.long
 def test_wheel_holds_what_runs(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
+    names = _wheel(tmp_path)
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
     for name in ("manifest.json", "model.onnx", "MODEL_CARD.md"):
         assert f"runtime/models/default/{name}" in names
     assert {f"runtime/samplers/kernels/{n}.cu" for n in ("lattice", "noise", "scores")} <= names
+    assert "runtime/_noise.pyi" in names
     assert {f"bindings/capi/{n}" for n in ("Makefile", "biqa.h", "biqa.c", "biqa.pc.in", "example.c")} <= names
     assert {f"bindings/ffmpeg/frei0r/{n}" for n in ("Makefile", "biqa_frei0r.c")} <= names
     assert {f"training/weights/{n}.safetensors" for n in ("metric", "denoiser")} <= names

@@ -267,6 +267,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert made["devices"]["cuda"]["ready"] is False
     assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "kernels", "engines"}
     assert all(part["found"] or part["install"] for part in made["gpu"].values())
+    assert (made["noise"]["path"] == "compiled") is (made["noise"]["install"] is None)
     main(["doctor"])
     text = capsys.readouterr().out
     assert "device cpu" in text

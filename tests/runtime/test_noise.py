@@ -1,20 +1,51 @@
-"""The noise: NumPy's Philox bit for bit, the exact law, and independence of how it is asked for."""
+"""The noise: NumPy's Philox bit for bit, the exact law, and the same bits in either path, batch and type."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.random import Philox
 from scipy.stats import chi2, norm
 
+from runtime import noise
 from runtime.errors import FrameError, ParameterError
 from runtime.frames import Lattice, sigma_in_steps
 from runtime.noise import CELLS, NoiseTable, draw, noise_table, philox4x64, table_for
 
 KEY = bytes(range(16))
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two paths of ``draw``. Where one of them is missing its tests say so."""
+    compiled = request.param == "compiled"
+    if compiled and not noise.COMPILED:
+        pytest.skip("runtime/_noise.c was not compiled: see `python -m runtime doctor`")
+    monkeypatch.setattr(noise, "COMPILED", compiled)
+
+
+def _both_paths(
+    table: NoiseTable, start: int, shape: tuple[int, ...], dtype: type, clean: np.ndarray | None
+) -> list[np.ndarray]:
+    """What either path draws, over different rubbish, as bits."""
+    if not noise.COMPILED:
+        pytest.skip("runtime/_noise.c was not compiled: see `python -m runtime doctor`")
+    drawn = []
+    for compiled in (True, False):
+        out = np.full(shape, 77 + compiled, dtype)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(noise, "COMPILED", compiled)
+            draw(table, KEY, start, out, clean)
+        drawn.append(out.view(np.uint32))
+    return drawn
 
 
 def test_philox_equals_numpy_at_random_counters() -> None:
@@ -45,6 +76,7 @@ def _reference(table: NoiseTable, key: bytes, sample: int, size: int) -> list[in
     return values
 
 
+@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("sigma", [Fraction(3, 2), Fraction(12240, 100), Fraction(1966)])
 def test_draw_follows_its_definition(sigma: Fraction) -> None:
     """Small σ, the default one, and one wide enough for the dense path."""
@@ -55,6 +87,131 @@ def test_draw_follows_its_definition(sigma: Fraction) -> None:
         assert out[sample - 5].reshape(-1).tolist() == _reference(table, KEY, sample, 3 * 11 * 23)
 
 
+SIZES = (1, 3, 15, 16, 17, 31, 2047, 2048, 2049, 2064, 6151)
+"""Around the blocks of 4 and 16 values and the tiles of 2,048 that the compiled path works in."""
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+@pytest.mark.parametrize("sigma", [Fraction(1, 2), Fraction(306, 10), Fraction(1224, 10), Fraction(1966)])
+def test_compiled_draws_the_bits_of_numpy(sigma: Fraction, dtype: type) -> None:
+    table, rng = noise_table(sigma), np.random.default_rng(5)
+    for size in SIZES:
+        clean = rng.integers(0, 4 * 255, size).astype(dtype)
+        for start, count in ((0, 2), (1 << 40, 1), (2**64 - 3, 3)):
+            for added in (None, clean):
+                one, other = _both_paths(table, start, (count, size), dtype, added)
+                assert np.array_equal(one, other), (size, start, added is None)
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2**15 - 1, 2**15, 2**15 + 1, 60000, 2**16 - 1, 2**16])
+def test_compiled_finds_every_residual_cell(whole: int) -> None:
+    """Whatever the share of residual cells, from none to all: the law is wrong here, the bits are the same."""
+    table = replace(noise_table(Fraction(1224, 10)), whole=whole)
+    one, other = _both_paths(table, 3, (2, 5000), np.int32, None)
+    assert np.array_equal(one, other)
+
+
+def test_compiled_counts_a_threshold_that_is_drawn() -> None:
+    """Thresholds that are the very words drawn, and all in one place or none at all."""
+    words = np.random.Philox(key=noise.key_words(KEY), counter=[0, 6, 1, 0]).random_raw(60)
+    cells = np.zeros(CELLS, np.int32)
+    for upper in (np.sort(words), np.full(60, words[7]), np.full(60, 2**64 - 1, np.uint64), np.empty(0, np.uint64)):
+        values = np.arange(-30, len(upper) - 29, dtype=np.int32)
+        one, other = _both_paths(
+            NoiseTable(cells, 0, values, upper, 0.0, cells.astype(np.float32)), 6, (1, 60), np.int32, None
+        )
+        assert np.array_equal(one, other)
+
+
+def test_sums_wrap_and_round_alike() -> None:
+    """Where a sum leaves int32 or float32's integers, which no lattice does."""
+    table = noise_table(Fraction(1224, 10))
+    for clean in (np.full(100, 2**31 - 3, np.int32), np.full(100, 2**30 + 1 / 3, np.float32)):
+        one, other = _both_paths(table, 0, (2, 100), clean.dtype.type, clean)
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.usefixtures("path")
+def test_clean_is_added() -> None:
+    table, clean = noise_table(Fraction(100)), np.arange(210, dtype=np.float32).reshape(3, 7, 10)
+    alone, noisy = np.empty((2, 2, 3, 7, 10), np.float32)
+    draw(table, KEY, 4, alone)
+    draw(table, KEY, 4, noisy, clean)
+    assert np.array_equal(noisy, alone + clean)
+
+
+def test_without_a_compiler_numpy_draws() -> None:
+    """The package as it is where ``_noise.c`` was not compiled: the same bits, and doctor says what to do."""
+    table, out = noise_table(Fraction(100)), np.empty((2, 100), np.int32)
+    draw(table, KEY, 0, out)
+    code = """if True:
+        import sys
+        sys.modules["runtime._noise"] = None
+        from fractions import Fraction
+        import numpy as np
+        from runtime import noise
+        from runtime.__main__ import main
+        assert not noise.COMPILED
+        out = np.empty((2, 100), np.int32)
+        noise.draw(noise.noise_table(Fraction(100)), bytes(range(16)), 0, out)
+        print(out.tobytes().hex())
+        main(["doctor"])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    first, *lines = done.stdout.splitlines()
+    assert first == out.tobytes().hex()
+    assert any(line.split()[:2] == ["noise", "NumPy,"] and "install gcc or clang" in line for line in lines)
+
+
+def test_compiled_checks_what_it_is_given() -> None:
+    """``draw`` asks first; this is what keeps a mistake in it from the memory of others."""
+    compiled = pytest.importorskip("runtime._noise")
+    table, words = noise_table(Fraction(100)), noise.key_words(KEY)
+    good = {
+        "out": np.empty((2, 5), np.float32),
+        "clean": np.zeros(5, np.float32),
+        "cells": table.cells,
+        "whole": table.whole,
+        "residual_values": table.residual_values,
+        "residual_upper": table.residual_upper,
+        "key": words,
+        "start": 0,
+    }
+    compiled.fill(*good.values())
+    unaligned = np.frombuffer(bytearray(4 * CELLS + 1), np.uint8)[1:].view(np.int32)
+    read_only = np.empty((2, 5), np.float32)
+    read_only.setflags(write=False)
+    for name, bad in (
+        ("out", np.empty((2, 5), np.float64)),
+        ("out", np.empty((2, 5), ">f4")),
+        ("out", np.empty((2, 5), np.uint32)),
+        ("out", np.empty(5, np.float32)),
+        ("out", np.empty((2, 10), np.float32)[:, ::2]),
+        ("out", read_only),
+        ("out", None),
+        ("clean", np.zeros(6, np.float32)),
+        ("clean", np.zeros(5, np.int32)),
+        ("clean", good["out"][1]),
+        ("cells", table.cells[1:]),
+        ("cells", unaligned),
+        ("cells", table.cells_float32),
+        ("whole", -1),
+        ("whole", CELLS + 1),
+        ("residual_values", table.residual_values[1:]),
+        ("residual_values", np.empty(0, np.int32)),
+        ("residual_upper", table.residual_upper[1:]),
+        ("residual_upper", table.residual_upper.view(np.float64)),
+        ("key", words[:1]),
+        ("key", KEY),
+        ("start", -1),
+        ("start", 2**64),
+        ("start", 0.5),
+    ):
+        with pytest.raises((TypeError, ValueError, OverflowError, BufferError)):
+            compiled.fill(*{**good, name: bad}.values())
+
+
+@pytest.mark.usefixtures("path")
 def test_same_integers_in_any_batch_and_type() -> None:
     table = noise_table(sigma_in_steps(0.12, 8, 2))
     whole = np.empty((9, 3, 32, 33), np.int32)
@@ -150,6 +307,7 @@ def test_neighbours_are_uncorrelated() -> None:
         assert abs(np.mean(flat[:-lag] * flat[lag:])) < 5 / np.sqrt(flat.size - lag)
 
 
+@pytest.mark.usefixtures("path")
 def test_bad_requests() -> None:
     table = noise_table(Fraction(100))
     with pytest.raises(ParameterError, match="16 bytes"):
@@ -158,6 +316,24 @@ def test_bad_requests() -> None:
         draw(table, KEY, 0, np.empty((1, 4), np.float16))
     with pytest.raises(ParameterError, match="contiguous"):
         draw(table, KEY, 0, np.empty((4, 4), np.int32)[:, ::2])
+    with pytest.raises(ParameterError, match="numbered"):
+        draw(table, KEY, 2**64 - 1, np.empty((2, 4), np.int32))
+    with pytest.raises(ParameterError, match="numbered"):
+        draw(table, KEY, -1, np.empty((2, 4), np.int32))
+    out = np.empty((2, 4), np.int32)
+    for clean in (
+        np.zeros(4, np.float32),
+        np.zeros(3, np.int32),
+        np.zeros((2, 4), np.int32),
+        np.zeros(8, np.int32)[::2],
+    ):
+        with pytest.raises(ParameterError, match="what noise is added to is contiguous"):
+            draw(table, KEY, 0, out, clean)
+    with pytest.raises(ParameterError, match="a part of the output"):
+        draw(table, KEY, 0, out, out[1])
+    out.setflags(write=False)
+    with pytest.raises(ValueError, match="read-only"):
+        draw(table, KEY, 0, out)
     with pytest.raises(ParameterError, match="half"):
         noise_table(Fraction(1, 3))
     with pytest.raises(FrameError, match="float32"):
