@@ -2,10 +2,10 @@
 
     python -m benchmarks.correlation --scores biq2021/scores.csv --images biq2021/images --kodak kodak24
 
-For {no defence, MS, DMS, DMS-IQA} × datasets × metrics, through the exported bundles: SROCC and PLCC (after the usual
-four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1 with α = 0.001,
-with 95% bootstrap intervals. Pictures are resampled, in the Kodak ladders whole photographs with all their rungs.
-Writes docs/evidence/correlation.json and the tables of docs/evidence.md.
+For {no defence, MS, DMS, DMS-IQA, joint} × datasets × metrics, through the exported bundles: SROCC and PLCC (after the
+usual four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1 with
+α = 0.001, with 95% bootstrap intervals. Pictures are resampled, in the Kodak ladders whole photographs with all their
+rungs. Writes docs/evidence/correlation.json and the tables of docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from export.catalogue import DEFAULT_METRIC
 from runtime.ranks import order_statistics
 from runtime.version import __version__
 from training.correlation import plcc, srocc
 from training.data import read_rgb, read_scores
 
-from .defences import DEFENCES, DENOISERS, SMOOTHED, bundle_path
+from .defences import MAIN_METRIC, METRICS, bundle_paths
 from .ladders import KINDS, make_rung, rungs
 from .page import table, write_section
 from .scoring import Item, Scores, score_all
@@ -37,7 +36,8 @@ SHIFTS = (0.25, 0.5, 1.0)
 SIGMAS, SIGMA_SAMPLES, SIGMA_THINNING = (0.03, 0.06, 0.12, 0.18, 0.24), 11, 8
 OTHER_THINNING = 3
 """The other metrics are scored on a third of the photographs."""
-PAIR = ("DMS-IQA", "DMS")
+PAIRS = (("DMS-IQA", "DMS"), ("joint", "DMS-IQA"))
+"""Defences whose difference is told, where both were measured."""
 RESAMPLES = 1000
 EVIDENCE = Path(__file__).parents[1] / "docs"
 RECORD = EVIDENCE / "evidence" / "correlation.json"
@@ -128,10 +128,10 @@ def interval(values: list[float]) -> list[float]:
 
 
 def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
-    """{subset: {defence: {...}, "DMS-IQA − DMS": {...}}} of one dataset and metric."""
+    """{subset: {defence: {...}, "differences": {"DMS-IQA − DMS": {...}}}} of one dataset and metric."""
     medians = {"none": scores.none.astype(np.float64)}
-    medians |= {d: np.median(scores.smoothed[:, i].astype(np.float64), axis=1) for i, d in enumerate(SMOOTHED)}
-    spreads = {d: widths(scores.smoothed[:, i]) for i, d in enumerate(SMOOTHED)}
+    medians |= {d: np.median(noisy.astype(np.float64), axis=1) for d, noisy in scores.smoothed.items()}
+    spreads = {d: widths(noisy) for d, noisy in scores.smoothed.items()}
     measures: dict[str, Callable[..., float]] = {"srocc": srocc, "plcc": plcc}
     result: dict[str, Any] = {}
     for subset, chosen in dataset.subsets.items():
@@ -139,7 +139,7 @@ def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
         draws = [where[d] for d in resamples(dataset.groups[where], np.random.default_rng(1))]
         rows: dict[str, Any] = {"pictures": len(where)}
         drawn: dict[tuple[str, str], list[float]] = {}
-        for defence in DEFENCES:
+        for defence in medians:
             row: dict[str, Any] = {}
             for name, measure in measures.items():
                 row[name] = round(measure(medians[defence][where], dataset.truth[where]), 4)
@@ -148,27 +148,31 @@ def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
             if defence in spreads:
                 row["width"] = {f"{s:g}": round(float(v[where].mean()), 3) for s, v in spreads[defence].items()}
             rows[defence] = row
-        rows["difference"] = {
-            name: {
-                "value": round(rows[PAIR[0]][name] - rows[PAIR[1]][name], 4),
-                "95": interval([a - b for a, b in zip(drawn[PAIR[0], name], drawn[PAIR[1], name], strict=True)]),
+        rows["differences"] = {
+            f"{better} − {worse}": {
+                name: {
+                    "value": round(rows[better][name] - rows[worse][name], 4),
+                    "95": interval([a - b for a, b in zip(drawn[better, name], drawn[worse, name], strict=True)]),
+                }
+                for name in measures
             }
-            for name in measures
+            for better, worse in PAIRS
+            if better in rows
         }
         result[subset] = rows
     return result
 
 
 def against_sigma(dataset: Dataset, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """{σ: {defence: pooled SROCC}} of the default metric on an eighth of the photographs; the denoisers know 0.12."""
-    paths = {d: bundle_path(options.work / "bundles", DEFAULT_METRIC, d) for d in SMOOTHED}
+    """{σ: {defence: pooled SROCC}} of the main metric on an eighth of the photographs; the denoisers know 0.12."""
+    paths = bundle_paths(options.work / "bundles", MAIN_METRIC)
     few = dataset.thinned(SIGMA_THINNING)
     result = {}
     for sigma in SIGMAS:
         cache = options.work / f"scores-sigma-{sigma:g}.npz"
         scores = score_all(few.items, paths, sigma, SIGMA_SAMPLES, cache, f"σ = {sigma:g}")
-        medians = [scores.none, *(np.median(scores.smoothed[:, i], axis=1) for i in range(len(SMOOTHED)))]
-        result[f"{sigma:g}"] = {d: round(srocc(m, few.truth), 4) for d, m in zip(DEFENCES, medians, strict=True)}
+        medians = {"none": scores.none} | {d: np.median(noisy, axis=1) for d, noisy in scores.smoothed.items()}
+        result[f"{sigma:g}"] = {d: round(srocc(m, few.truth), 4) for d, m in medians.items()}
     return result
 
 
@@ -177,7 +181,7 @@ def draw(sigmas: dict[str, dict[str, float]], path: Path) -> None:
     from .figure import axes, save
 
     figure, axis = axes("noise level σ on the engine's domain", "SROCC with opinion scores, pooled")
-    for defence in DEFENCES:
+    for defence in next(iter(sigmas.values())):
         axis.plot([float(s) for s in sigmas], [row[defence] for row in sigmas.values()], marker="o", label=defence)
     axis.legend()
     save(figure, path)
@@ -190,8 +194,9 @@ def page(record: dict[str, Any]) -> str:
         for dataset, measured in datasets.items():
             lines = []
             for subset, rows in measured["subsets"].items():
-                for defence in DEFENCES:
-                    row = rows[defence]
+                for defence, row in rows.items():
+                    if defence in ("pictures", "differences"):
+                        continue
                     low, high = row["srocc_95"]
                     known = row.get("width", {})
                     width = [f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)]
@@ -204,8 +209,9 @@ def page(record: dict[str, Any]) -> str:
                             *width,
                         ]
                     )
-                value, (low, high) = rows["difference"]["srocc"]["value"], rows["difference"]["srocc"]["95"]
-                lines.append(["", " − ".join(PAIR), f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
+                for pair, difference in rows["differences"].items():
+                    value, (low, high) = difference["srocc"]["value"], difference["srocc"]["95"]
+                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
             header = ["subset (pictures)", "defence", "SROCC [95%]", "PLCC", *(f"width, ε/σ = {s:g}" for s in SHIFTS)]
             parts.append(f"**{metric}, {dataset}**, n = {measured['samples']}\n\n{table(header, lines)}")
     parts.append("![SROCC against the noise level](evidence/correlation.svg)")
@@ -232,7 +238,7 @@ def main() -> None:
     parser.add_argument("--kodak", type=Path, required=True, help="folder of pristine PNG photographs")
     parser.add_argument(
         "--metric",
-        choices=list(DENOISERS),
+        choices=METRICS,
         action="append",
         help="repeatable; what is known of the others stays. Default: all",
     )
@@ -247,16 +253,16 @@ def main() -> None:
         opinions(options.scores, options.images, options.split, options.samples, options.limit),
         kodak(options.kodak, options.ladder_samples, options.limit),
     ]
-    metrics = options.metric or list(DENOISERS)
+    metrics = options.metric or METRICS
     record = kept({"version": __version__, "sigma": SIGMA, "alpha": ALPHA, "resamples": RESAMPLES}, metrics)
     scored = []
     for metric in metrics:
-        paths = {d: bundle_path(options.work / "bundles", metric, d) for d in SMOOTHED}
-        for dataset in datasets if metric == DEFAULT_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
+        paths = bundle_paths(options.work / "bundles", metric)
+        for dataset in datasets if metric == MAIN_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
             cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{dataset.samples}.npz"
             scores = score_all(dataset.items, paths, SIGMA, dataset.samples, cache, f"{metric}, {dataset.name}")
             scored.append((metric, dataset, scores))
-    if DEFAULT_METRIC in metrics:
+    if MAIN_METRIC in metrics:
         record["sigmas"] = against_sigma(datasets[0], options)
     for metric, dataset, scores in tqdm(scored, "resampling", disable=None):
         measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}

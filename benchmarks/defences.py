@@ -3,7 +3,8 @@
 - none: f(x) = M(x), the undefended metric;
 - MS: median of M(clamp(x + σg)), median smoothing;
 - DMS: median of M(clamp(D(clamp(x + σg)))), D trained with the mean squared error;
-- DMS-IQA: the same with D trained for pixels, score and order, against the metric that it serves.
+- DMS-IQA: the same with D trained for pixels, score and order, against the metric that it serves;
+- joint: the same with M and D trained together, through the noise. For the default metric alone; it is what ships.
 """
 
 from __future__ import annotations
@@ -11,27 +12,37 @@ from __future__ import annotations
 from pathlib import Path
 
 import export
-from export.catalogue import NO_DENOISER
+from export.catalogue import DEFAULT_METRIC, NO_DENOISER, OTHER_DENOISER, denoiser_for
 from runtime.bundle import open_bundle
 from runtime.errors import BundleError
 from runtime.samplers.onnx import OnnxSampler
 
-DEFENCES = ("none", "MS", "DMS", "DMS-IQA")
-SMOOTHED = DEFENCES[1:]
+MAIN_METRIC, SECOND_METRIC = "mobilenet_v1_050", "bilinear_025"
+METRICS = (MAIN_METRIC, SECOND_METRIC)
+SHIPPED = "joint"
 
-DENOISERS = {
-    "mobilenet_v1_050": {"MS": NO_DENOISER, "DMS": "unet_16_mse", "DMS-IQA": "unet_16"},
-    "bilinear_025": {"MS": NO_DENOISER, "DMS": "unet_16_mse", "DMS-IQA": "unet_16_bilinear"},
+
+def _defences(metric: str) -> dict[str, tuple[str, str]]:
+    return {
+        "MS": (metric, NO_DENOISER),
+        "DMS": (metric, OTHER_DENOISER),
+        "DMS-IQA": (metric, denoiser_for(metric)),
+    }
+
+
+SMOOTHED = {
+    MAIN_METRIC: {**_defences(MAIN_METRIC), SHIPPED: (DEFAULT_METRIC, denoiser_for(DEFAULT_METRIC))},
+    SECOND_METRIC: _defences(SECOND_METRIC),
 }
-"""Metric → defence → denoiser, names of the export catalogue. The undefended metric is MS without noise."""
+"""Undefended metric → defence → (metric, denoiser), names of the export catalogue. "none" is MS without noise."""
 
 
 def bundle_path(folder: Path, metric: str, defence: str) -> Path:
     """Where the bundle of a defence is kept, built on first use and again whenever its weights have changed."""
     path = folder / f"{metric}-{defence}"
-    denoiser = DENOISERS[metric][defence]
-    parts = export.load_metric(metric).part, export.load_denoiser(denoiser)
-    wanted = parts[0], parts[1].part if parts[1] else None
+    judge, cleaner = SMOOTHED[metric][defence]
+    denoiser = export.load_denoiser(cleaner)
+    wanted = export.load_metric(judge).part, denoiser.part if denoiser else None
     try:
         manifest = open_bundle(path).manifest
         if (manifest.metric, manifest.denoiser) == wanted:
@@ -39,10 +50,15 @@ def bundle_path(folder: Path, metric: str, defence: str) -> Path:
     except BundleError:
         pass
     folder.mkdir(parents=True, exist_ok=True)
-    export.build(metric, denoiser, out=path)
+    export.build(judge, cleaner, out=path)
     return path
 
 
+def bundle_paths(folder: Path, metric: str) -> dict[str, Path]:
+    """Defence → bundle, of every smoothed defence of a metric."""
+    return {defence: bundle_path(folder, metric, defence) for defence in SMOOTHED[metric]}
+
+
 def samplers(paths: dict[str, Path]) -> dict[str, OnnxSampler]:
-    """Defence → sampler on one thread, for the bundles of :func:`bundle_path`."""
+    """Defence → sampler on one thread, for the bundles of :func:`bundle_paths`."""
     return {defence: OnnxSampler(open_bundle(path), threads=1) for defence, path in paths.items()}

@@ -1,6 +1,6 @@
 """What a certificate costs, and how many times less than the published way: everything in one run.
 
-    python -m benchmarks.latency                                    # one core and all of them; about 20 minutes on two
+    python -m benchmarks.latency                                    # one core and all of them; about 15 minutes on two
     python -m benchmarks.latency --size 256 --threads 1             # a quick look: prints, writes nothing
     python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE-latency.json
 
@@ -8,7 +8,7 @@ Each row answers the same question about the same frame at the same ε and α: t
 "certify" rows with an interval of at most 1.1 times its width. ``gate`` asks for a threshold three half-widths below
 the score, ``compare`` for the better of two strengths of blur that are two steps apart. Repetitions are interleaved,
 row after row, and the medians are compared; ratios are what holds on another machine. Frames are a photograph of
-scikit-image, cropped, or mirrored at its edges where it is too small. At 1080p the rows of fixed n run a slice of their
+scikit-image, cropped, or mirrored at its edges where it is too small. Rows of fixed n are timed over a slice of their
 samples, and the page says so: their cost is linear in n (``python -m benchmarks.scaling``).
 """
 
@@ -49,10 +49,11 @@ SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920)}
 REPETITIONS = 5
 BATCHES = (1, 4, 8, 16)
 """Batch sizes the PyTorch rows choose from, by measurement: the fastest one runs."""
-SLICE = 48
-ROUGH = 200
 WHOLE = 512 * 512
-"""Pixels up to which rows of fixed n run all of their samples; above, SLICE of them, and ROUGH for a first interval."""
+"""Pixels up to which rows of fixed n run all of their samples once, for their width; above, ROUGH for a first one."""
+ROUGH = 200
+TIMED, FEW = 192, 48
+"""Samples that rows of fixed n are timed over, up to WHOLE pixels and above."""
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -204,18 +205,20 @@ def engine_rows(frame: NDArray[np.uint8], bundle: Bundle, precision: str, thread
 
 
 def measure(rows: list[Row], repetitions: int, whole: bool, bar: Any) -> list[dict[str, Any]]:
-    """Median seconds of interleaved repetitions, after one that is not counted."""
+    """Median seconds of interleaved repetitions, after one that is not counted and gives the widths."""
+    widths: dict[str, float | None] = {}
     times: dict[str, list[float]] = {row.name: [] for row in rows}
     drawn: dict[str, int] = {}
-    for repetition in range(repetitions + 1):
+    slice_ = TIMED if whole else FEW
+    for row in rows:
+        drawn[row.name] = row.run(row.samples if whole else min(row.samples, FEW))
+        widths[row.name] = row.width() if whole else None
+        bar.update()
+    for _ in range(repetitions):
         for row in rows:
-            count = row.samples if whole or not row.samples else SLICE
-            if not repetition:
-                count = min(count, SLICE)
             start = time.perf_counter()
-            drawn[row.name] = row.run(count)
-            if repetition:
-                times[row.name].append(time.perf_counter() - start)
+            drawn[row.name] = row.run(min(row.samples, slice_))
+            times[row.name].append(time.perf_counter() - start)
             bar.update()
     result = []
     for row in rows:
@@ -229,7 +232,7 @@ def measure(rows: list[Row], repetitions: int, whole: bool, bar: Any) -> list[di
                 "ms_sample": statistics.median(per_sample),
                 "ms_certificate": statistics.median(per_sample) * samples,
                 "p95_ms_certificate": float(np.quantile(per_sample, 0.95)) * samples,
-                "width": row.width() if drawn[row.name] == samples else None,
+                "width": widths[row.name],
             }
         )
     return result
@@ -295,7 +298,7 @@ def page(record: dict[str, Any]) -> str:
     for made in record["cases"]:
         rows = {row["row"]: row for row in made["rows"]}
         first = made["rows"][0]
-        note = "" if made["whole"] else f" Rows of fixed n were timed over {SLICE} samples."
+        note = f" Rows of fixed n were timed over {TIMED if made['whole'] else FEW} samples."
         parts.append(f"**{made['size']}, {made['threads']} threads.**{note}")
         parts.append(
             table(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import export
-from export.catalogue import DEFAULT_DENOISER, DEFAULT_METRIC
+from export.catalogue import DEFAULT_METRIC, denoiser_for
 from runtime.frames import lattice
 from runtime.ranks import order_statistics
 
@@ -27,7 +27,7 @@ DOWNSCALE = 2
 
 def networks(device: str) -> tuple[nn.Module, nn.Module]:
     """The default metric and denoiser, without gradients."""
-    denoiser = export.load_denoiser(DEFAULT_DENOISER)
+    denoiser = export.load_denoiser(denoiser_for(DEFAULT_METRIC))
     assert denoiser is not None
     metric, clean = export.load_metric(DEFAULT_METRIC).module, denoiser.module
     return metric.eval().requires_grad_(False).to(device), clean.eval().requires_grad_(False).to(device)

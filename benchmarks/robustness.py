@@ -27,27 +27,27 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import export
-from export.catalogue import DEFAULT_METRIC, METRICS
-from export.catalogue import DENOISERS as DENOISER_ENTRIES
+from export.catalogue import DENOISERS, METRICS
 from runtime import Certifier
 from runtime.frames import lattice
 from runtime.version import __version__
 from training.data import read_rgb, read_scores
 
 from .attacks import Score, expectation, nes, pgd, random_direction, universal
-from .defences import DENOISERS, SMOOTHED, bundle_path
+from .defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
 from .page import table, write_section
 
+DEFENCES = SMOOTHED[MAIN_METRIC]
 SIZE, DOWNSCALE, SIGMA = 256, 2, 0.12
 ALPHA, SAMPLES = 0.01, 61
 CERTIFIED = (0.05, 0.1, 0.15, 0.2)
 BEYOND = (0.5, 1.0, 2.0, 4.0)
 SIGNS = (1, -1)
-STEPS, ADAPTIVE_STEPS, COPIES = 20, 8, 4
+STEPS, ADAPTIVE_STEPS, COPIES = 40, 8, 4
 BLACK_BOX = (0.1, 0.2)
 COMPARED = (0.2, *BEYOND)
-"""Radii at which MS and DMS are attacked too, up and down as the others."""
-LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 1001
+"""Radii at which the defences that do not ship are attacked too, up and down as the others."""
+LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 4001
 """A large certified radius, to set the movement of the bare metric against: scope "smoothed"."""
 NES_STEPS, NES_PAIRS = 8, 6
 UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
@@ -71,12 +71,11 @@ def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
 
 def networks() -> tuple[nn.Module, dict[str, Score]]:
     """The bare metric, and defence → f, the function whose median is reported; none holds gradients."""
-    metric = export.load_metric(DEFAULT_METRIC).module.eval().requires_grad_(False)
     functions: dict[str, Score] = {}
-    for defence in SMOOTHED:
-        loaded = export.load_denoiser(DENOISERS[DEFAULT_METRIC][defence])
-        functions[defence] = metric if loaded is None else _chain(metric, loaded.module.eval().requires_grad_(False))
-    return metric, functions
+    for defence, (judge, cleaner) in DEFENCES.items():
+        metric, loaded = export.load_metric(judge).module, export.load_denoiser(cleaner)
+        functions[defence] = metric if loaded is None else _chain(metric, loaded.module)
+    return export.load_metric(MAIN_METRIC).module, functions
 
 
 def _chain(metric: nn.Module, denoiser: nn.Module) -> Score:
@@ -112,7 +111,7 @@ def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) ->
         ((_, *bounds),) = certificate.curve([epsilon])
         result["intervals"][f"{epsilon:g}"] = bounds
 
-    shipped = functions["DMS-IQA"]
+    shipped = functions[SHIPPED]
     for epsilon in (*CERTIFIED, *BEYOND):
         radius = epsilon / DOWNSCALE  # on the engine's domain
         certified = epsilon in CERTIFIED
@@ -125,11 +124,11 @@ def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) ->
             )
             moved["none"] = max(moved.get("none", 0.0), abs(metric((picture + delta).clamp(0, 1)[None]).item() - bare))
             for defence, function in functions.items():
-                if defence != "DMS-IQA" and epsilon not in COMPARED:
+                if defence != SHIPPED and epsilon not in COMPARED:
                     continue
                 adaptive = expectation(function, SIGMA, COPIES, generator)
                 delta = pgd(adaptive, picture, radius, sign, ADAPTIVE_STEPS)
-                if defence == "DMS-IQA":
+                if defence == SHIPPED:
                     attempts[f"adaptive PGD, {way}"] = delta
                 else:
                     score = reported(function, picture + delta, generator)
@@ -149,7 +148,7 @@ def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) ->
             assert delta.norm().item() <= radius * (1 + 1e-5)
             score = reported(shipped, picture + delta, generator)
             if name.startswith("adaptive"):
-                moved["DMS-IQA"] = max(moved.get("DMS-IQA", 0.0), abs(score - clean["DMS-IQA"]))
+                moved[SHIPPED] = max(moved.get(SHIPPED, 0.0), abs(score - clean[SHIPPED]))
             if certified:
                 result["trials"].append([f"{epsilon:g}", name, score])
         result["moved"][f"{epsilon:g}"] = moved
@@ -184,7 +183,7 @@ def universal_directions(pictures: Tensor) -> dict[str, Tensor]:
     """Against the bare metric and against the shipped function, from pictures that are not attacked later."""
     metric, functions = networks()
     generator = torch.Generator().manual_seed(7)
-    smoothed = expectation(functions["DMS-IQA"], SIGMA, 1, generator)
+    smoothed = expectation(functions[SHIPPED], SIGMA, 1, generator)
     options = {"steps": UNIVERSAL_STEPS, "batch": UNIVERSAL_BATCH, "generator": generator}
     return {
         "bare metric": universal(lambda x: metric(x.clamp(0, 1)), pictures, 1, **options),  # type: ignore[arg-type]
@@ -212,7 +211,7 @@ def summary(frames: list[dict[str, Any]]) -> dict[str, Any]:
         broken_frames += broken > before
     movement = {}
     for epsilon in (f"{e:g}" for e in (*CERTIFIED, *BEYOND)):
-        moved = {d: [f["moved"][epsilon][d] for f in frames if d in f["moved"][epsilon]] for d in ("none", *SMOOTHED)}
+        moved = {d: [f["moved"][epsilon][d] for f in frames if d in f["moved"][epsilon]] for d in ("none", *DEFENCES)}
         halves = [
             (f["intervals"][epsilon][1] - f["intervals"][epsilon][0]) / 2 for f in frames if epsilon in f["intervals"]
         ]
@@ -234,7 +233,7 @@ def summary(frames: list[dict[str, Any]]) -> dict[str, Any]:
 def page(record: dict[str, Any]) -> str:
     """The Markdown section."""
     movement = [
-        [e, *("–" if row[k] is None else f"{row[k]:.2f}" for k in ("none", *SMOOTHED, "half_width"))]
+        [e, *("–" if row[k] is None else f"{row[k]:.2f}" for k in ("none", *DEFENCES, "half_width"))]
         for e, row in record["movement"].items()
     ]
     large = record["large_radius"]
@@ -249,7 +248,7 @@ def page(record: dict[str, Any]) -> str:
             "which has the same networks as an ONNX graph.",
             "Mean movement of the score in points of 100 under white-box PGD, the larger of up and down (bare: through "
             "the metric; defences: adaptive, reported score), and the mean certified half-width:",
-            table(["ε", "none", *SMOOTHED, "certified ±"], movement),
+            table(["ε", "none", *DEFENCES, f"certified ± ({SHIPPED})"], movement),
             f"No interval is given above ε = {CERTIFIED[-1]}, as n = {SAMPLES} cannot bound it. With n = "
             f"{large['samples']:,} at α = {large['alpha']} (scope smoothed) the certified half-width at ε = "
             f"{large['epsilon']} is {large['half_width']:.2f}. Within that radius the bare metric was moved by "
@@ -270,9 +269,9 @@ def draw(record: dict[str, Any], path: Path) -> None:
         points = [(float(e), row[name]) for e, row in record["movement"].items() if row[name] is not None]
         return [e for e, _ in points], [value for _, value in points]
 
-    for defence in ("none", *SMOOTHED):
+    for defence in ("none", *DEFENCES):
         axis.plot(*measured(defence), marker="o", label=defence)
-    axis.plot(*measured("half_width"), color="black", linestyle="--", label="certified ± (DMS-IQA)")
+    axis.plot(*measured("half_width"), color="black", linestyle="--", label=f"certified ± ({SHIPPED})")
     axis.set_xscale("log")
     axis.legend()
     save(figure, path)
@@ -284,11 +283,12 @@ def run_header(frames: list[Path], learn: list[Path], bundle: Path) -> str:
     def digests(files: list[Path]) -> list[list[str]]:
         return [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
 
-    names = [name for name in DENOISERS[DEFAULT_METRIC].values() if name in DENOISER_ENTRIES]
+    parts = {name for pair in DEFENCES.values() for name in pair}
+    weights = [entry.weights for entries in (METRICS, DENOISERS) for name, entry in entries.items() if name in parts]
     return json.dumps(
         {
             "manifest": (bundle / "manifest.json").read_text(),
-            "weights": digests([METRICS[DEFAULT_METRIC].weights, *(DENOISER_ENTRIES[name].weights for name in names)]),
+            "weights": digests(weights),
             "domain": [SIZE, DOWNSCALE, SIGMA],
             "certificates": [ALPHA, SAMPLES, CERTIFIED],
             "radii": [BEYOND, COMPARED, BLACK_BOX, SIGNS],
@@ -314,7 +314,7 @@ def main() -> None:
     sources = sorted(options.kodak.glob("*.png")) + [p.path for p in rows if p.split == "val"]
     paths = sources[: options.frames]
     learn = [p.path for p in rows if p.split == "train"][:UNIVERSAL_PICTURES]
-    bundle = bundle_path(options.work / "bundles", DEFAULT_METRIC, "DMS-IQA")
+    bundle = bundle_path(options.work / "bundles", MAIN_METRIC, SHIPPED)
     directions = universal_directions(torch.stack([engine_picture(centre(read_rgb(path))) for path in learn]))
     checkpoint = options.work / "robustness.jsonl"
     done: dict[int, dict[str, Any]] = {}

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from runtime.frames import lattice
 from runtime.samplers.onnx import OnnxSampler
 
-from .defences import SMOOTHED, samplers
+from .defences import samplers
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Scores:
-    """``none``: float32 N. ``smoothed``: float32 N×3×n, noisy scores under MS, DMS and DMS-IQA."""
+    """``none``: float32 N. ``smoothed``: defence → float32 N×n, noisy scores."""
 
     none: NDArray[np.float32]
-    smoothed: NDArray[np.float32]
+    smoothed: dict[str, NDArray[np.float32]]
 
 
 _open: dict[str, OnnxSampler] = {}
@@ -50,21 +50,21 @@ def _start(paths: dict[str, Path], sigma: float) -> None:
 
 
 def _score(item: Item, count: int) -> NDArray[np.float32]:
-    """1 + 3n scores: the clean one, then n noisy ones a defence. The key is the item's name: public and repeatable."""
+    """1 + Dn scores: the clean one, then n noisy ones a defence. The key is the item's name: public and repeatable."""
     pictures = {k: lattice(item.load(*item.arguments), downscale=k) for k in {s.downscale for s in _open.values()}}
     key = hashlib.sha256(item.name.encode()).digest()[:16]
     clean = _open["MS"].clean_score(pictures[_open["MS"].downscale])
-    noisy = [_open[d].scores(pictures[_open[d].downscale], key, 0, count) for d in SMOOTHED]
+    noisy = [_open[d].scores(pictures[_open[d].downscale], key, 0, count) for d in _open]
     return np.concatenate([np.array([clean], np.float32), *noisy])
 
 
 def score_all(
     items: Iterable[Item], paths: dict[str, Path], sigma: float, count: int, cache: Path, title: str
 ) -> Scores:
-    """Score every item ``count`` times under MS, DMS and DMS-IQA, and once without noise.
+    """Score every item ``count`` times under each smoothed defence, and once bare.
 
-    ``paths``: defence → bundle. ``sigma``: noise on the engine's domain. ``cache``: .npz that is read first and
-    rewritten every hundred pictures.
+    ``paths``: defence → bundle, MS among them. ``sigma``: noise on the engine's domain. ``cache``: .npz that is read
+    first and rewritten every hundred pictures.
     """
     items = list(items)
     identity = hashlib.sha256(
@@ -87,7 +87,8 @@ def score_all(
                 bar.update()
             _save(cache, identity, known)
     rows = np.stack([known[item.name] for item in items])
-    return Scores(rows[:, 0], rows[:, 1:].reshape(len(items), len(SMOOTHED), count))
+    noisy = rows[:, 1:].reshape(len(items), len(paths), count)
+    return Scores(rows[:, 0], {defence: noisy[:, i] for i, defence in enumerate(paths)})
 
 
 def _save(cache: Path, identity: str, known: dict[str, NDArray[np.float32]]) -> None:

@@ -5,7 +5,8 @@
 The enhancer is a residual convolutional network that starts as the identity. It is tuned to raise a score of its output
 with a weak pull towards its input, on crops of some photographs, and then judged on others: what it was tuned for, the
 other score, an independent metric it never saw (bilinear), and fidelity (PSNR, SSIM) to the original. A score that
-rises while the independent metric and the fidelity fall is a metric being gamed.
+rises while the independent metric and the fidelity fall is a metric being gamed. Defended is the same metric behind the
+denoiser that was trained against it, so that nothing but the defence differs.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.loss import SmoothedLoss, scorer, smoothed_score
-from training.networks import frozen_metric
+from training.loss import Scorer, SmoothedLoss, smoothed_score
+from training.networks import frozen_denoiser, frozen_metric
 
 DOWNSCALE, SIGMA, CROP = 2, 0.12, 256
 JUDGES = ("bare", "smoothed", "independent", "psnr", "ssim")
@@ -54,6 +55,11 @@ def read(path: Path) -> Tensor:
         return torch.from_numpy(np.asarray(image.convert("RGB")).astype(np.float32) / 255).permute(2, 0, 1)
 
 
+def defended_metric() -> Scorer:
+    """The bare metric behind its denoiser."""
+    return Scorer(frozen_metric(), frozen_denoiser()).eval()
+
+
 def tune(loss: Callable[[Tensor], Tensor], pictures: list[Tensor], steps: int, fidelity: float, name: str) -> Enhancer:
     """Tune an enhancer on random crops; ``fidelity`` weighs the mean squared change."""
     torch.manual_seed(0)
@@ -77,7 +83,7 @@ def tune(loss: Callable[[Tensor], Tensor], pictures: list[Tensor], steps: int, f
 
 def judge(enhancer: nn.Module, pictures: list[Tensor]) -> dict[str, float]:
     """Means over the pictures of everything in ``JUDGES``."""
-    bare, smoothed = scorer(denoised=False), scorer()
+    bare, smoothed = frozen_metric(), defended_metric()
     independent = frozen_metric("bilinear_025")
     rows = []
     with torch.inference_mode():
@@ -110,10 +116,10 @@ def main() -> None:
         parser.error(f"{options.images} holds {len(pictures)} PNG photographs: 3 are the least")
     held = pictures[-(len(pictures) // 3) :]
     learn = pictures[: -len(held)]
-    bare = scorer(denoised=False)
+    bare = frozen_metric()
     losses: dict[str, Callable[[Tensor], Tensor]] = {
         "bare": lambda p: 1 - bare(F.avg_pool2d(p, DOWNSCALE)).mean() / 100,
-        "defended": SmoothedLoss(scorer(), sigma=SIGMA, samples=5, downscale=DOWNSCALE),
+        "defended": SmoothedLoss(defended_metric(), sigma=SIGMA, samples=5, downscale=DOWNSCALE),
     }
     figures = {"untouched": judge(nn.Identity(), held)}
     for name, loss in losses.items():

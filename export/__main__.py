@@ -29,12 +29,11 @@ SPEC is a catalogue name, package.module:factory or path/file.py:factory, where 
 A metric maps N×3×H×W in [0, 1] to N scores, a denoiser N×3×H×W to the same shape."""
 
 
-def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: str | None) -> None:
+def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: str) -> None:
+    """``metric``: the default one. ``denoiser``: what the help says of the default one."""
     said = " (default %(default)s)" if metric else ""
     command.add_argument("--metric", metavar="SPEC", default=metric, help="the metric" + said)
-    command.add_argument(
-        "--denoiser", metavar="SPEC", default=denoiser, help="the denoiser; none for no denoiser" + said
-    )
+    command.add_argument("--denoiser", metavar="SPEC", help="the denoiser; none for no denoiser" + denoiser)
     for role in ("metric", "denoiser"):
         command.add_argument(
             f"--{role}-weights", metavar="FILE", type=Path, help=".safetensors, .pt or .pth state dict"
@@ -43,7 +42,7 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
 
 def _parser() -> argparse.ArgumentParser:
     from .build import DEFAULTS, DOWNSCALE, NAME, SIGMA
-    from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC
+    from .catalogue import DEFAULT_METRIC, OTHER_DENOISER
 
     parser = argparse.ArgumentParser(
         "python -m export",
@@ -61,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_parts(make, DEFAULT_METRIC, DEFAULT_DENOISER)
+    _add_parts(
+        make,
+        DEFAULT_METRIC,
+        f"; default the one trained for a metric of the catalogue, else {OTHER_DENOISER}, trained for pixels",
+    )
     for role in ("metric", "denoiser"):
         make.add_argument(f"--{role}-licence", metavar="TEXT", help="recorded; default unstated, or the catalogue's")
         make.add_argument(f"--{role}-version", metavar="TEXT", help="recorded; default unstated, or the catalogue's")
@@ -125,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     prove.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
-    _add_parts(prove, None, None)
+    _add_parts(prove, None, "")
     return parser
 
 

@@ -30,7 +30,7 @@ from runtime.bundle import (
 from runtime.errors import ExportError
 from runtime.version import __version__
 
-from .catalogue import DEFAULT_DENOISER, DEFAULT_METRIC, MODEL_CARD
+from .catalogue import DEFAULT_METRIC, MODEL_CARD, denoiser_for
 from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
@@ -59,7 +59,7 @@ def silent(_: str) -> None:
 
 def build(
     metric: str | nn.Module = DEFAULT_METRIC,
-    denoiser: str | nn.Module = DEFAULT_DENOISER,
+    denoiser: str | nn.Module | None = None,
     *,
     out: Path | str,
     metric_weights: Path | None = None,
@@ -83,11 +83,12 @@ def build(
 ) -> Bundle:
     """Export a metric behind a denoiser and write the bundle: a directory, or a file that ends in ``.zip``.
 
-    ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``sigma``: noise on the engine's input, pictures in
-    [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height, width of the engine's input):
-    fixed where given. ``score_range``, ``lower_is_better``: override what is known of the metric. ``fp16``,
-    ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32. ``report`` is called
-    with a line before each stage and for each warning.
+    ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``denoiser`` None: the one that ``catalogue.py`` has for
+    the metric, which for one of your own is trained for pixels; "none": median smoothing alone. ``sigma``: noise on
+    the engine's input, pictures in [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height,
+    width of the engine's input): fixed where given. ``score_range``, ``lower_is_better``: override what is known of
+    the metric. ``fp16``, ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32.
+    ``report`` is called with a line before each stage and for each warning.
     Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
     """
     height, width = size or (None, None)
@@ -95,7 +96,8 @@ def build(
     _check_options(contract, score_range, name, defaults)
     report("loading the metric and the denoiser")
     judge = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
-    cleaner = load_denoiser(denoiser, denoiser_weights, licence=denoiser_licence, version=denoiser_version)
+    chosen = denoiser_for(metric) if denoiser is None else denoiser
+    cleaner = load_denoiser(chosen, denoiser_weights, licence=denoiser_licence, version=denoiser_version)
     if cleaner is not None and cleaner.sigma not in (None, sigma):
         report(f"warning: {cleaner.part.name} was trained at sigma {cleaner.sigma:g}, not {sigma:g}: intervals widen")
     fused = Fused(judge.module, cleaner.module if cleaner else None)

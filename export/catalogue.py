@@ -16,8 +16,9 @@ MODEL_CARD = WEIGHTS / "MODEL_CARD.md"
 NO_DENOISER = "none"
 """The denoiser's name for median smoothing alone."""
 
-DEFAULT_METRIC = "mobilenet_v1_050"
-DEFAULT_DENOISER = "unet_16"
+DEFAULT_METRIC = "mobilenet_v1_050_joint"
+OTHER_DENOISER = "unet_16_mse"
+"""Behind a metric that none was trained for: it was trained for pixels alone."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Entry:
     """One network of the catalogue.
 
     ``spec``: ``package.module:factory``. ``weights``: safetensors file. ``score``: None for a denoiser.
-    ``sigma``: the noise level it was trained at, on the engine's domain; None for a metric.
+    ``sigma``: the noise level it was trained at, on the engine's domain; None for a metric. ``denoiser``: of a metric,
+    the one that was trained for it.
     """
 
     spec: str
@@ -34,27 +36,26 @@ class Entry:
     licence: str
     score: ScoreContract | None = None
     sigma: float | None = None
+    denoiser: str = OTHER_DENOISER
 
 
 _SCORE = ScoreContract(0.0, 100.0, higher_is_better=True)
 _SIGMA = 0.12
 
 METRICS = {
-    DEFAULT_METRIC: Entry(
-        spec="training.networks.mobilenet:mobilenet_v1_050",
-        weights=WEIGHTS / "metric.safetensors",
+    name: Entry(
+        spec=f"training.networks.{spec}",
+        weights=WEIGHTS / f"{file}.safetensors",
         version="1",
         licence="Apache-2.0",
         score=_SCORE,
-    ),
-    # Another architecture, for the evidence.
-    "bilinear_025": Entry(
-        spec="training.networks.bilinear:bilinear_025",
-        weights=WEIGHTS / "bilinear_025.safetensors",
-        version="1",
-        licence="Apache-2.0",
-        score=_SCORE,
-    ),
+        denoiser=denoiser,
+    )
+    for name, spec, file, denoiser in (
+        (DEFAULT_METRIC, "mobilenet:mobilenet_v1_050", "joint_metric", "unet_16_joint"),
+        ("mobilenet_v1_050", "mobilenet:mobilenet_v1_050", "metric", "unet_16"),  # trained on clean pictures
+        ("bilinear_025", "bilinear:bilinear_025", "bilinear_025", "unet_16_bilinear"),  # another architecture
+    )
 }
 
 DENOISERS = {
@@ -66,8 +67,15 @@ DENOISERS = {
         sigma=_SIGMA,
     )
     for name, file in (
-        (DEFAULT_DENOISER, "denoiser"),
-        ("unet_16_mse", "denoiser_mse"),  # pixels alone, the start of the other two
-        ("unet_16_bilinear", "denoiser_bilinear"),  # trained against bilinear_025
+        ("unet_16_joint", "joint_denoiser"),  # learned together with mobilenet_v1_050_joint
+        ("unet_16", "denoiser"),  # trained against mobilenet_v1_050, frozen
+        ("unet_16_bilinear", "denoiser_bilinear"),  # trained against bilinear_025, frozen
+        (OTHER_DENOISER, "denoiser_mse"),  # pixels alone, the start of the others
     )
 }
+
+
+def denoiser_for(metric: object) -> str:
+    """The name of the denoiser for a metric's SPEC: the one trained for it, where there is one."""
+    entry = METRICS.get(metric) if isinstance(metric, str) else None
+    return entry.denoiser if entry else OTHER_DENOISER

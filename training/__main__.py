@@ -17,7 +17,7 @@ from .denoiser import DenoiserConfig, train_denoiser
 from .evaluate import evaluate
 from .joint import JointConfig, train_joint
 from .metric import MetricConfig, train_metric
-from .networks import DENOISER_WEIGHTS
+from .networks import JOINT_DENOISER_WEIGHTS, JOINT_METRIC_WEIGHTS
 
 _EXAMPLES = {
     "metric": """\
@@ -38,7 +38,7 @@ _EXAMPLES = {
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
   python -m training evaluate --dataset koniq10k --images koniq10k --split test
   python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --samples 16 \\
-      --denoiser-weights runs/dms/denoiser.safetensors""",
+      --denoiser-weights runs/joint/denoiser.safetensors --denoised-metric-weights runs/joint/metric.safetensors""",
 }
 _RESUMES = "\n\nA run that was killed goes on where it stopped when it is started again with the same options."
 
@@ -101,8 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--samples", type=int, default=32, help="noisy copies a picture; default 32")
     evaluate.add_argument("--limit", type=int, default=None, help="only the first LIMIT pictures")
     evaluate.add_argument("--sigma", type=float, default=0.12, help="noise; default 0.12")
-    evaluate.add_argument("--metric-weights", type=Path, help="default: the shipped ones")
-    evaluate.add_argument("--denoiser-weights", type=Path, default=DENOISER_WEIGHTS, help="default: the shipped ones")
+    evaluate.add_argument("--metric-weights", type=Path, help="of the bare metric; default: the committed ones")
+    for role, default in (("denoiser", JOINT_DENOISER_WEIGHTS), ("denoised-metric", JOINT_METRIC_WEIGHTS)):
+        evaluate.add_argument(f"--{role}-weights", type=Path, default=default, help="default: the shipped ones")
     evaluate.add_argument("--json", type=Path, default=None, help="also write the figures here")
     return parser
 
@@ -143,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
             evaluate(
                 photographs, split=options.split, samples=options.samples, limit=options.limit,
                 metric_weights=options.metric_weights, denoiser_weights=options.denoiser_weights,
-                sigma=options.sigma, output=options.json,
+                denoised_metric_weights=options.denoised_metric_weights, sigma=options.sigma, output=options.json,
             )  # fmt: skip
         elif options.command == "metric":
             names = {f.name: getattr(options, f.name) for f in fields(MetricConfig)}

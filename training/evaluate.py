@@ -2,7 +2,8 @@
 
 - none: M(x), the undefended metric;
 - MS: median of M(clamp(x + σg)), median smoothing alone;
-- denoised: median of M(clamp(D(clamp(x + σg)))), the function that ships.
+- denoised: median of M′(clamp(D(clamp(x + σg)))), by default of the pair that ships; M′ is M for a denoiser that was
+  trained with the metric frozen.
 
 The noise is the runtime's integer noise. SROCC and PLCC are given pooled and for each subset of the table,
 because subsets that differ in mean score flatter a pooled correlation. ``benchmarks/correlation.py`` measures the
@@ -26,7 +27,8 @@ from runtime.noise import draw, table_for
 
 from .correlation import plcc, srocc
 from .data import Photograph, read_rgb
-from .networks import DENOISER_WEIGHTS, frozen_denoiser, frozen_metric
+from .loss import Scorer
+from .networks import JOINT_DENOISER_WEIGHTS, JOINT_METRIC_WEIGHTS, frozen_denoiser, frozen_metric
 
 DEFENCES = ("none", "MS", "denoised")
 _BATCH = 8
@@ -41,13 +43,13 @@ def noisy_copies(picture: Lattice, sigma: float, samples: int, seed: int) -> tor
 
 
 def median_scores(
-    metric: nn.Module, denoiser: nn.Module, picture: Lattice, sigma: float, samples: int, seed: int
+    metric: nn.Module, pair: Scorer, picture: Lattice, sigma: float, samples: int, seed: int
 ) -> NDArray[np.float64]:
     """Scores of one picture under each of ``DEFENCES``."""
     clean = torch.from_numpy(picture.values[None].astype(np.float32) / picture.steps)
     copies = torch.split(noisy_copies(picture, sigma, samples, seed), _BATCH)
     smoothed = torch.cat([metric(copy) for copy in copies]).median()
-    denoised = torch.cat([metric(denoiser(copy).clamp(0, 1)) for copy in copies]).median()
+    denoised = torch.cat([pair(copy) for copy in copies]).median()
     return np.array([metric(clean).item(), smoothed.item(), denoised.item()])
 
 
@@ -80,7 +82,8 @@ def evaluate(
     samples: int = 32,
     limit: int | None = None,
     metric_weights: Path | None = None,
-    denoiser_weights: Path = DENOISER_WEIGHTS,
+    denoiser_weights: Path = JOINT_DENOISER_WEIGHTS,
+    denoised_metric_weights: Path = JOINT_METRIC_WEIGHTS,
     sigma: float = 0.12,
     downscale: int = 2,
     output: Path | None = None,
@@ -96,12 +99,13 @@ def evaluate(
     chosen = [p for p in photographs if p.split == split][:limit]
     if len(chosen) < 3:
         raise ValueError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")
-    metric, denoiser = frozen_metric(weights=metric_weights), frozen_denoiser(weights=denoiser_weights)
+    metric = frozen_metric(weights=metric_weights)
+    pair = Scorer(frozen_metric(weights=denoised_metric_weights), frozen_denoiser(weights=denoiser_weights)).eval()
     rows = []
     with torch.inference_mode():
         for seed, photograph in enumerate(tqdm(chosen, "scoring", disable=None)):
             picture = lattice(read_rgb(photograph.path), downscale=downscale)
-            rows.append(median_scores(metric, denoiser, picture, sigma, samples, seed))
+            rows.append(median_scores(metric, pair, picture, sigma, samples, seed))
     scores = np.array(rows)
     measured = correlations(scores, chosen)
     figures = {"split": split, "samples": samples, "sigma": sigma, "correlation": measured}

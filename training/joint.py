@@ -2,8 +2,8 @@
 
 A metric that was trained on clean pictures, and frozen, sees denoised ones for the first time behind a denoiser. Here
 both go on learning. K noisy copies zₖ = clamp(x + σgₖ) of each picture, dₖ = D(zₖ), sₖ = M(clamp(dₖ))/100, s̄ the mean
-over k, and the target t = the opinion score, or M₀(x)/100 of the metric M₀ that M started from for a picture that was
-given a synthetic fault, which nobody scored:
+over k, and the target t = the opinion score, or M₀(x)/100 of the undefended metric M₀ for a picture that was given a
+synthetic fault, which nobody scored:
 
     loss = 10·mean (s − t)² + 1 − Pearson(s̄, t) + b·ranking(s̄, t) + c·mean over x of (deviation over k of s)
            + d·mean (D(z) − x)²
@@ -40,14 +40,16 @@ from .ranking import RANKINGS
 class JointConfig:
     """Everything that decides the weights. Files enter by their content.
 
-    ``metric``: one of ``networks.METRICS``; ``metric_weights``: what it starts from, or empty for the committed ones.
-    ``width``, ``denoiser_weights``: of the denoiser at the start.
+    ``metric``: one of ``networks.METRICS``; ``metric_weights``: of the undefended one, or empty for the committed ones.
+    ``start_metric``, ``start_denoiser``: weights to start from, or empty for the undefended metric's and the committed
+    denoiser's that was trained against it. ``width``: of the denoiser.
     """
 
     metric: str = DEFAULT_METRIC
     metric_weights: str = ""
+    start_metric: str = ""
+    start_denoiser: str = ""
     width: int = 16
-    denoiser_weights: str = str(DENOISER_WEIGHTS)
     sigma: float = 0.12
     downscale: int = 2
     steps: int = 2400
@@ -74,15 +76,14 @@ class JointConfig:
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
 
-    @property
-    def metric_file(self) -> Path:
-        """The weights that the metric starts from, and keeps as its teacher."""
-        return metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
-
-    def files(self) -> dict[str, str]:
-        """SHA-256 of the weights that take part, by their role."""
-        named = {"metric": self.metric_file, "denoiser": Path(self.denoiser_weights)}
-        return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
+    def files(self) -> dict[str, Path]:
+        """The weights that take part, by their role."""
+        undefended = metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
+        return {
+            "undefended": undefended,
+            "metric": Path(self.start_metric) if self.start_metric else undefended,
+            "denoiser": Path(self.start_denoiser) if self.start_denoiser else DENOISER_WEIGHTS,
+        }
 
 
 def train_joint(
@@ -100,11 +101,12 @@ def train_joint(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = config.files()
+    digests = {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in files.items()}
     torch.manual_seed(config.seed)
-    teacher = frozen_metric(config.metric, config.metric_file)
+    undefended = frozen_metric(config.metric, files["undefended"])
     metric, denoiser = METRICS[config.metric].make(), UNet(config.width)
-    load_weights(metric, config.metric_file)
-    load_weights(denoiser, Path(config.denoiser_weights))
+    load_weights(metric, files["metric"])
+    load_weights(denoiser, files["denoiser"])
     network = Scorer(metric, denoiser)
     data = read_training_set(
         photographs, downscale=config.downscale, held_back=config.held_back, seed=config.seed, batch=config.batch,
@@ -112,7 +114,7 @@ def train_joint(
     )  # fmt: skip
     if config.crop > min(data.domain.shape[2:]):
         raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
-    for module in (network, teacher):
+    for module in (network, undefended):
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         [
@@ -132,7 +134,7 @@ def train_joint(
         target = torch.from_numpy(data.mos[chosen]).to(device)
         if not scored.all():
             with torch.no_grad():
-                target[~scored] = teacher(clean[~scored]) / 100
+                target[~scored] = undefended(clean[~scored]) / 100
         denoised: Tensor = denoiser(copies.to(device, memory_format=torch.channels_last))
         scores: Tensor = metric(denoised.clamp(0, 1)).view(-1, config.copies)
         means = scores.mean(1)
@@ -145,7 +147,7 @@ def train_joint(
 
     average = train(
         network, optimizer, loss_of_step, steps=config.steps, warmup=100, decay=config.decay,
-        checkpoint=out / "joint.checkpoint", fingerprint=f"joint {config} {files}" + cut_to(size),
+        checkpoint=out / "joint.checkpoint", fingerprint=f"joint {config} {digests}" + cut_to(size),
     )  # fmt: skip
     average.cpu().half().float()  # as stored
     assert average.denoiser is not None
@@ -154,7 +156,7 @@ def train_joint(
     held_back = measure(average.metric, average.denoiser, data, sigma=config.sigma, seed=config.seed)
     print("held back:", held_back, flush=True)
     save_config(
-        out / "joint.json", config, files=files, held_back=held_back, photographs=len(data.learn), size=size,
+        out / "joint.json", config, files=digests, held_back=held_back, photographs=len(data.learn), size=size,
         stored="float16",
     )  # fmt: skip
     return held_back

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .networks import frozen_denoiser, frozen_metric
+from .networks import JOINT_DENOISER_WEIGHTS, JOINT_METRIC_WEIGHTS, frozen_denoiser, frozen_metric
 
 
 class Scorer(nn.Module):
@@ -30,9 +30,9 @@ class Scorer(nn.Module):
         return scores
 
 
-def scorer(*, denoised: bool = True) -> Scorer:
-    """The shipped metric, behind the shipped denoiser or bare, frozen."""
-    return Scorer(frozen_metric(), frozen_denoiser() if denoised else None).eval()
+def scorer() -> Scorer:
+    """The pair of metric and denoiser that ships, frozen."""
+    return Scorer(frozen_metric(weights=JOINT_METRIC_WEIGHTS), frozen_denoiser(weights=JOINT_DENOISER_WEIGHTS)).eval()
 
 
 def smoothed_score(

@@ -11,7 +11,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import attacks, ladders, page, precision, steadiness  # noqa: E402
+from benchmarks import attacks, correlation, defences, ladders, page, precision, scoring, steadiness  # noqa: E402
 
 PICTURE = torch.from_numpy(skimage.data.astronaut()[:32, :40].copy()).permute(2, 0, 1).float() / 255
 
@@ -59,6 +59,42 @@ def test_attacks_stay_in_their_ball_and_move_the_score(sign: int) -> None:
     assert direction.norm().item() == pytest.approx(1, rel=1e-5)
     assert sign * direction.sum().item() > 0
     assert attacks.random_direction(PICTURE, radius, generator).norm().item() == pytest.approx(radius, rel=1e-5)
+
+
+def test_defences_are_set_against_each_other() -> None:
+    """Scores that follow the truth, more or less noise: their correlations, widths and paired differences."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(size=60)
+    noise = rng.standard_normal((60, 44)).astype(np.float32)
+    scores = scoring.Scores(
+        none=(100 * truth).astype(np.float32),
+        smoothed={
+            "DMS": (rng.permutation(100 * truth)[:, None] + noise).astype(np.float32),
+            "DMS-IQA": (100 * truth[:, None] + 2 * noise).astype(np.float32),
+        },
+    )
+    half = np.arange(60) < 30
+    subsets = {"pooled": np.ones(60, bool), "half": half}
+    made = correlation.figures(correlation.Dataset("made up", 44, [], truth, np.arange(60), subsets), scores)
+    assert made["pooled"]["none"]["srocc"] == 1
+    assert made["pooled"]["DMS-IQA"]["width"]["0.25"] == pytest.approx(
+        2 * made["pooled"]["DMS"]["width"]["0.25"], rel=1e-3
+    )
+    assert made["half"]["pictures"] == 30
+    (pair,) = made["pooled"]["differences"]
+    low, high = made["pooled"]["differences"][pair]["srocc"]["95"]
+    assert pair == "DMS-IQA − DMS"
+    assert 0 < low < made["pooled"]["differences"][pair]["srocc"]["value"] < high
+    assert "| pooled (60) | none | 1.000" in correlation.page(
+        {"metrics": {"m": {"made up": {"samples": 44, "subsets": made}}}, "sigmas": {}}
+    )
+
+
+def test_what_ships_is_the_last_defence_of_the_main_metric() -> None:
+    from export.catalogue import DEFAULT_METRIC, denoiser_for
+
+    assert defences.SMOOTHED[defences.MAIN_METRIC][defences.SHIPPED] == (DEFAULT_METRIC, denoiser_for(DEFAULT_METRIC))
+    assert [*defences.SMOOTHED[defences.SECOND_METRIC]] == ["MS", "DMS", "DMS-IQA"]
 
 
 def test_precisions_are_compared_picture_by_picture() -> None:

@@ -35,7 +35,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> JointConfig:
     torch.manual_seed(0)
     start = tmp_path_factory.mktemp("start") / "denoiser.safetensors"
     save_weights(UNet(4), start)
-    return replace(SMALL, denoiser_weights=str(start))
+    return replace(SMALL, start_denoiser=str(start))
 
 
 def test_a_killed_run_ends_in_the_same_weights(
@@ -73,7 +73,20 @@ def test_both_learn_and_the_record_says_from_what(config: JointConfig, rows: lis
     record = json.loads((tmp_path / "moved" / "joint.json").read_text())
     assert set(record["held_back"]) == {"psnr", "srocc", "plcc", "spread"}
     assert record["stored"] == "float16"
-    assert set(record["files"]) == {"metric", "denoiser"}
+    assert set(record["files"]) == {"undefended", "metric", "denoiser"}
+
+
+def test_a_run_goes_on_from_another_and_keeps_its_teacher(
+    config: JointConfig, rows: list[Photograph], tmp_path: Path
+) -> None:
+    train_joint(replace(config, steps=3), rows, tmp_path / "first")
+    weights = {part: tmp_path / "first" / f"{part}.safetensors" for part in ("metric", "denoiser")}
+    further = replace(config, start_metric=str(weights["metric"]), start_denoiser=str(weights["denoiser"]))
+    assert further.files() == {**weights, "undefended": metric_weights("mobilenet_v1_050")}
+    train_joint(replace(further, metric_rate=0.0, denoiser_rate=0.0, steps=1), rows, tmp_path / "second")
+    for part, file in weights.items():
+        kept = load_file(tmp_path / "second" / f"{part}.safetensors")
+        assert all(torch.equal(value, kept[name]) for name, value in load_file(file).items()), part
 
 
 def test_what_is_measured_is_what_is_stored(config: JointConfig, rows: list[Photograph], tmp_path: Path) -> None:
@@ -105,7 +118,6 @@ def test_bad_configurations_are_told(tmp_path: Path, capsys: pytest.CaptureFixtu
         JointConfig(copies=1)
     with pytest.raises(ValueError, match="mobilenet_v1_050"):
         JointConfig(metric="vgg")
-    assert JointConfig().metric_file == metric_weights("mobilenet_v1_050")
     folder = blurred_crops(tmp_path)
     table = ["--scores", str(folder / "scores.csv"), "--images", str(folder), "--out", str(tmp_path / "out")]
     assert main(["joint", *table, "--width", "8"]) == 2

@@ -18,6 +18,11 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where committed weights are kept."""
 
 DENOISER_WEIGHTS = WEIGHTS / "denoiser.safetensors"
+"""Of the denoiser trained with the metric frozen."""
+
+JOINT_METRIC_WEIGHTS = WEIGHTS / "joint_metric.safetensors"
+JOINT_DENOISER_WEIGHTS = WEIGHTS / "joint_denoiser.safetensors"
+"""Of the pair that learned together and ships."""
 
 
 @dataclass(frozen=True)
