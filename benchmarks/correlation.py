@@ -4,8 +4,9 @@
 
 For {no defence, MS, DMS, DMS-IQA, joint} × datasets × metrics, through the exported bundles: SROCC and PLCC (after the
 usual four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1 with
-α = 0.001, with 95% bootstrap intervals. Pictures are resampled, in the Kodak ladders whole photographs with all their
-rungs. Writes docs/evidence/correlation.json and the tables of docs/evidence.md.
+α = 0.001, also as a share of the range of the scores, with 95% bootstrap intervals. Pictures are resampled, in the
+Kodak ladders whole photographs with all their rungs. Writes docs/evidence/correlation.json and the tables of
+docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ OTHER_THINNING = 3
 """The other metrics are scored on a third of the photographs."""
 PAIRS = (("DMS-IQA", "DMS"), ("joint", "DMS-IQA"))
 """Defences whose difference is told, where both were measured."""
+RANGE, SHARED = (0.05, 0.95), 0.5
+"""Quantiles of the reported scores of a subset that span their range, and the ε/σ whose width is set against it."""
 RESAMPLES = 1000
 EVIDENCE = Path(__file__).parents[1] / "docs"
 RECORD = EVIDENCE / "evidence" / "correlation.json"
@@ -146,6 +149,8 @@ def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
                 drawn[defence, name] = [measure(medians[defence][d], dataset.truth[d]) for d in draws]
                 row[f"{name}_95"] = interval(drawn[defence, name])
             if defence in spreads:
+                low, high = np.quantile(medians[defence][where], RANGE)
+                row["range"] = round(float(high - low), 3)
                 row["width"] = {f"{s:g}": round(float(v[where].mean()), 3) for s, v in spreads[defence].items()}
             rows[defence] = row
         rows["differences"] = {
@@ -200,6 +205,7 @@ def page(record: dict[str, Any]) -> str:
                     low, high = row["srocc_95"]
                     known = row.get("width", {})
                     width = [f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)]
+                    share = f"{known[f'{SHARED:g}'] / row['range']:.1%}" if "range" in row else "–"
                     lines.append(
                         [
                             f"{subset} ({rows['pictures']})" if defence == "none" else "",
@@ -207,12 +213,20 @@ def page(record: dict[str, Any]) -> str:
                             f"{row['srocc']:.3f} [{low:.3f}, {high:.3f}]",
                             f"{row['plcc']:.3f}",
                             *width,
+                            share,
                         ]
                     )
                 for pair, difference in rows["differences"].items():
                     value, (low, high) = difference["srocc"]["value"], difference["srocc"]["95"]
-                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
-            header = ["subset (pictures)", "defence", "SROCC [95%]", "PLCC", *(f"width, ε/σ = {s:g}" for s in SHIFTS)]
+                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", "", ""])
+            header = [
+                "subset (pictures)",
+                "defence",
+                "SROCC [95%]",
+                "PLCC",
+                *(f"width, ε/σ = {s:g}" for s in SHIFTS),
+                f"ε/σ = {SHARED:g}, of the range",
+            ]
             parts.append(f"**{metric}, {dataset}**, n = {measured['samples']}\n\n{table(header, lines)}")
     parts.append("![SROCC against the noise level](evidence/correlation.svg)")
     return "\n\n".join(parts)
@@ -267,6 +281,7 @@ def main() -> None:
     for metric, dataset, scores in tqdm(scored, "resampling", disable=None):
         measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
         record["metrics"].setdefault(metric, {})[dataset.name] = measured
+    record["metrics"] = {name: record["metrics"][name] for name in METRICS if name in record["metrics"]}
     print(page(record))
     if options.limit is None:
         draw(record["sigmas"], RECORD.with_suffix(".svg"))

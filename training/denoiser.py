@@ -10,9 +10,6 @@ denoiser of denoised smoothing (Salman et al. 2020, arXiv 2003.01908). Score and
 (arXiv 2411.12575), whose weights we did not find published: the values and the form of the ranking are ours. So is
 the spread over the noise, to which certified widths are proportional. A ``faults`` share of the pictures is given a
 synthetic fault; for these, which nobody scored, the ranking is left out.
-
-The input is clamped as it is in the fused graph, and the noise is that of the lattice domain, so training
-sees what the runtime will feed it.
 """
 
 from __future__ import annotations
@@ -22,15 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .augment import with_faults
-from .data import Photograph, TrainingSet, cut_to, read_training_set
+from .batches import crops, noisy
+from .data import Photograph, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
-from .measure import measure, noisy
+from .measure import measure
 from .networks import DEFAULT_METRIC, METRICS, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
 from .ranking import RANKINGS
@@ -87,23 +83,6 @@ class DenoiserConfig:
         if self.sees_score:
             named["metric"] = metric_weights(self.metric, Path(self.metric_weights) if self.metric_weights else None)
         return {role: hashlib.sha256(file.read_bytes()).hexdigest() for role, file in named.items()}
-
-
-def crops(data: TrainingSet, chosen: NDArray[np.int64], size: int, generator: torch.Generator) -> Tensor:
-    """A random square of each picture, mirrored half the time: float32 N×3×size×size in [0, 1]."""
-    height, width = data.domain.shape[2:]
-    tops = torch.randint(0, height - size + 1, (len(chosen),), generator=generator).tolist()
-    lefts = torch.randint(0, width - size + 1, (len(chosen),), generator=generator).tolist()
-    cut = np.stack(
-        [
-            data.domain[i, :, top : top + size, left : left + size]
-            for i, top, left in zip(chosen, tops, lefts, strict=True)
-        ]
-    )
-    pictures = torch.from_numpy(cut.astype(np.float32) / data.steps)
-    mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-    pictures[mirrored] = pictures[mirrored].flip(3)
-    return pictures
 
 
 def train_denoiser(

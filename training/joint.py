@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from .augment import with_faults
+from .batches import crops, noisy
 from .data import Photograph, cut_to, read_training_set
-from .denoiser import crops
 from .loop import batch_indices, generator_for, save_config, save_weights, train
 from .loss import Scorer
-from .measure import measure, noisy
+from .measure import measure
 from .metric import batch_loss
 from .networks import DEFAULT_METRIC, DENOISER_WEIGHTS, METRICS, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet

@@ -6,16 +6,12 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from .batches import noisy
 from .correlation import plcc, srocc
 from .data import TrainingSet
 from .loop import generator_for
-
-
-def noisy(image: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """clamp(x + σg) of N×3×H×W in [0, 1]."""
-    return (image + sigma * torch.randn(image.shape, generator=generator)).clamp(0, 1)
 
 
 def measure(
