@@ -40,6 +40,8 @@ def test_a_score_that_is_no_number_is_broken_too() -> None:
 def test_ratio_is_taken_frame_by_frame() -> None:
     made = robustness.against_large([frame([], 8.0), frame([], 4.0)], [2.0, 4.0])
     assert (made["half_width"], made["ratio_mean"], made["ratio_largest"]) == (3.0, 2.5, 4.0)
+    assert made["frames_over_ten"] == 0
+    assert robustness.against_large([frame([], 8.0), frame([], 4.0)], [0.8, 0.5])["frames_over_ten"] == 1
 
 
 def test_small_pictures_are_refused() -> None:
