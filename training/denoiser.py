@@ -27,8 +27,9 @@ from .batches import crops, noisy
 from .data import Photograph, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
 from .measure import measure
-from .networks import DEFAULT_METRIC, METRICS, frozen_metric, load_weights, metric_weights
+from .networks import DEFAULT_METRIC, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
+from .objective import check_objective
 from .ranking import RANKINGS
 
 
@@ -61,12 +62,7 @@ class DenoiserConfig:
     metric_weights: str = ""
 
     def __post_init__(self) -> None:
-        if self.ranking_loss not in RANKINGS:
-            raise ValueError(f"ranking loss {self.ranking_loss!r} is not known: use one of {', '.join(RANKINGS)}")
-        if self.copies < 1 or (self.spread > 0 and self.copies < 2):
-            raise ValueError(f"copies {self.copies}: it is at least 1, and at least 2 where spread is above 0")
-        if self.metric not in METRICS:
-            raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
+        check_objective(metric=self.metric, ranking_loss=self.ranking_loss, spread=self.spread, copies=self.copies)
 
     @property
     def sees_score(self) -> bool:

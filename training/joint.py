@@ -33,6 +33,7 @@ from .measure import measure
 from .metric import batch_loss
 from .networks import DEFAULT_METRIC, DENOISER_WEIGHTS, METRICS, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
+from .objective import check_objective
 from .ranking import RANKINGS
 
 
@@ -69,12 +70,7 @@ class JointConfig:
     faults: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.ranking_loss not in RANKINGS:
-            raise ValueError(f"ranking loss {self.ranking_loss!r} is not known: use one of {', '.join(RANKINGS)}")
-        if self.copies < 1 or (self.spread > 0 and self.copies < 2):
-            raise ValueError(f"copies {self.copies}: it is at least 1, and at least 2 where spread is above 0")
-        if self.metric not in METRICS:
-            raise ValueError(f"metric {self.metric!r} is not known: use one of {', '.join(METRICS)}")
+        check_objective(metric=self.metric, ranking_loss=self.ranking_loss, spread=self.spread, copies=self.copies)
 
     def files(self) -> dict[str, Path]:
         """The weights that take part, by their role."""

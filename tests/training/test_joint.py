@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from photographs import blurred_crops
+from resumption import check_resumption
 from safetensors.torch import load_file
 
 from training import joint as joint_module
-from training import loop
 from training.__main__ import main
 from training.data import Photograph, read_scores
 from training.joint import JointConfig, train_joint
@@ -41,25 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> JointConfig:
 def test_a_killed_run_ends_in_the_same_weights(
     config: JointConfig, rows: list[Photograph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop.train, "__kwdefaults__", {**(loop.train.__kwdefaults__ or {}), "every": 3})
-    train_joint(config, rows, tmp_path / "whole")
-    noisy, calls = joint_module.noisy, []
-
-    def killed(*arguments: object) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return noisy(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(joint_module, "noisy", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_joint(config, rows, tmp_path / "killed")
-    assert torch.load(tmp_path / "killed" / "joint.checkpoint", weights_only=True)["step"] == 3
-    train_joint(config, rows, tmp_path / "killed")
-    for part in ("metric", "denoiser"):
-        resumed = load_file(tmp_path / "killed" / f"{part}.safetensors")
-        for name, whole in load_file(tmp_path / "whole" / f"{part}.safetensors").items():
-            assert torch.equal(whole, resumed[name]), name
+    check_resumption(lambda out: train_joint(config, rows, out), joint_module, "joint", tmp_path, monkeypatch)
 
 
 def test_both_learn_and_the_record_says_from_what(config: JointConfig, rows: list[Photograph], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from photographs import blurred_crops
+from resumption import check_resumption
 from safetensors.torch import load_file
 
 from training import __main__ as command_line
@@ -50,28 +51,8 @@ FULL = replace(SMALL, crop=32, score=0.1, ranking=0.1, spread=0.1, copies=2, fau
 def test_a_killed_run_ends_in_the_same_weights(
     config: DenoiserConfig, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training import loop
-
-    every_three = {**(loop.train.__kwdefaults__ or {}), "every": 3}
-    monkeypatch.setattr(loop.train, "__kwdefaults__", every_three)
     rows = read_scores(photographs / "scores.csv", photographs)
-    train_denoiser(config, rows, tmp_path / "whole")
-
-    noisy, calls = denoiser_module.noisy, []
-
-    def killed(*arguments: object) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return noisy(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(denoiser_module, "noisy", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_denoiser(config, rows, tmp_path / "killed")
-    assert torch.load(tmp_path / "killed" / "denoiser.checkpoint", weights_only=True)["step"] == 3
-    train_denoiser(config, rows, tmp_path / "killed")
-    for name, whole in load_file(tmp_path / "whole" / "denoiser.safetensors").items():
-        assert torch.equal(whole, load_file(tmp_path / "killed" / "denoiser.safetensors")[name]), name
+    check_resumption(lambda out: train_denoiser(config, rows, out), denoiser_module, "denoiser", tmp_path, monkeypatch)
 
 
 def test_score_terms_change_the_weights_and_start_is_used(photographs: Path, tmp_path: Path) -> None:
