@@ -174,8 +174,7 @@ def against_sigma(dataset: Dataset, options: argparse.Namespace) -> dict[str, di
     few = dataset.thinned(SIGMA_THINNING)
     result = {}
     for sigma in SIGMAS:
-        cache = options.work / f"scores-sigma-{sigma:g}.npz"
-        scores = score_all(few.items, paths, sigma, SIGMA_SAMPLES, cache, f"σ = {sigma:g}")
+        scores = score_all(few.items, paths, sigma, SIGMA_SAMPLES, options.work / "scores", f"sigma {sigma:g}")
         medians = {"none": scores.none} | {d: np.median(noisy, axis=1) for d, noisy in scores.smoothed.items()}
         result[f"{sigma:g}"] = {d: round(srocc(m, few.truth), 4) for d, m in medians.items()}
     return result
@@ -273,8 +272,8 @@ def main() -> None:
     for metric in metrics:
         paths = bundle_paths(options.work / "bundles", metric)
         for dataset in datasets if metric == MAIN_METRIC else [whole.thinned(OTHER_THINNING) for whole in datasets]:
-            cache = options.work / f"scores-{metric}-{dataset.name.replace(' ', '-')}-{dataset.samples}.npz"
-            scores = score_all(dataset.items, paths, SIGMA, dataset.samples, cache, f"{metric}, {dataset.name}")
+            title = f"{metric} {dataset.name}"
+            scores = score_all(dataset.items, paths, SIGMA, dataset.samples, options.work / "scores", title)
             scored.append((metric, dataset, scores))
     if MAIN_METRIC in metrics:
         record["sigmas"] = against_sigma(datasets[0], options)

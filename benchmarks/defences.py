@@ -15,7 +15,6 @@ import export
 from export.catalogue import DEFAULT_METRIC, NO_DENOISER, OTHER_DENOISER, denoiser_for
 from runtime.bundle import open_bundle
 from runtime.errors import BundleError
-from runtime.samplers.onnx import OnnxSampler
 
 MAIN_METRIC, SECOND_METRIC = "mobilenet_v1_050", "bilinear_025"
 METRICS = (MAIN_METRIC, SECOND_METRIC)
@@ -57,8 +56,3 @@ def bundle_path(folder: Path, metric: str, defence: str) -> Path:
 def bundle_paths(folder: Path, metric: str) -> dict[str, Path]:
     """Defence → bundle, of every smoothed defence of a metric."""
     return {defence: bundle_path(folder, metric, defence) for defence in SMOOTHED[metric]}
-
-
-def samplers(paths: dict[str, Path]) -> dict[str, OnnxSampler]:
-    """Defence → sampler on one thread, for the bundles of :func:`bundle_paths`."""
-    return {defence: OnnxSampler(open_bundle(path), threads=1) for defence, path in paths.items()}

@@ -1,14 +1,14 @@
 """Many pictures under all defences, on all cores, with a checkpoint: the slow half of the evidence.
 
-A picture's scores are kept in one file below the output folder, named by what was scored and how; a run that was
-killed goes on with the pictures that are missing.
+The scores of a defence are kept in one file, with the digest of the graph that gave them: a run that was killed goes
+on with the pictures that are missing, and defences that have not changed are not scored again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from runtime.bundle import open_bundle
 from runtime.frames import lattice
 from runtime.samplers.onnx import OnnxSampler
-
-from .defences import samplers
 
 
 @dataclass(frozen=True)
@@ -43,52 +42,59 @@ class Scores:
 _open: dict[str, OnnxSampler] = {}
 
 
-def _start(paths: dict[str, Path], sigma: float) -> None:
-    _open.update(samplers(paths))
-    for sampler in _open.values():
-        sampler.sigma = sigma  # the graph does not know it
+def _start(bundle: Path, sigma: float) -> None:
+    _open["it"] = OnnxSampler(open_bundle(bundle), threads=1)
+    _open["it"].sigma = sigma  # the graph does not know it
 
 
 def _score(item: Item, count: int) -> NDArray[np.float32]:
-    """1 + Dn scores: the clean one, then n noisy ones a defence. The key is the item's name: public and repeatable."""
-    pictures = {k: lattice(item.load(*item.arguments), downscale=k) for k in {s.downscale for s in _open.values()}}
+    """1 + n scores: the clean one, then the noisy ones. The key is the item's name: public and repeatable."""
+    sampler = _open["it"]
+    picture = lattice(item.load(*item.arguments), downscale=sampler.downscale)
     key = hashlib.sha256(item.name.encode()).digest()[:16]
-    clean = _open["MS"].clean_score(pictures[_open["MS"].downscale])
-    noisy = [_open[d].scores(pictures[_open[d].downscale], key, 0, count) for d in _open]
-    return np.concatenate([np.array([clean], np.float32), *noisy])
+    clean = np.array([sampler.clean_score(picture)], np.float32)
+    return np.concatenate([clean, sampler.scores(picture, key, 0, count)])
 
 
 def score_all(
-    items: Iterable[Item], paths: dict[str, Path], sigma: float, count: int, cache: Path, title: str
+    items: Sequence[Item], paths: dict[str, Path], sigma: float, count: int, folder: Path, title: str
 ) -> Scores:
     """Score every item ``count`` times under each smoothed defence, and once bare.
 
-    ``paths``: defence → bundle, MS among them. ``sigma``: noise on the engine's domain. ``cache``: .npz that is read
-    first and rewritten every hundred pictures.
+    ``paths``: defence → bundle, MS among them. ``sigma``: noise on the engine's domain. ``folder``: of the checkpoints,
+    which are named after the ``title``.
     """
-    items = list(items)
-    identity = hashlib.sha256(
-        b"".join((path / "manifest.json").read_bytes() for _, path in sorted(paths.items()))
-        + f"{sigma} {count}".encode()
-    ).hexdigest()
+    rows = {
+        defence: _rows(
+            items, bundle, sigma, count, folder / f"{title} {defence} {count}.npz".replace(" ", "-"),
+            f"{title}, {defence}",
+        )
+        for defence, bundle in paths.items()
+    }  # fmt: skip
+    return Scores(rows["MS"][:, 0], {defence: made[:, 1:] for defence, made in rows.items()})
+
+
+def _rows(
+    items: Sequence[Item], bundle: Path, sigma: float, count: int, cache: Path, title: str
+) -> NDArray[np.float32]:
+    """float32 N×(1 + n) of one bundle. ``cache``: .npz that is read first and rewritten every hundred pictures."""
+    opened = open_bundle(bundle)
+    identity = f"{opened.digest} {opened.manifest.input.downscale} {sigma} {count}"
     known: dict[str, NDArray[np.float32]] = {}
     if cache.exists():
         with np.load(cache) as stored:
             if str(stored["identity"]) == identity:
                 known = dict(zip(stored["names"].tolist(), stored["rows"], strict=True))
     missing = [item for item in items if item.name not in known]
-    workers = os.cpu_count() or 1
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc=title, disable=None)
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(paths, sigma)) as pool, bar:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_start, initargs=(bundle, sigma)) as pool, bar:
         for start in range(0, len(missing), 100):
             chunk = missing[start : start + 100]
             for item, row in zip(chunk, pool.map(_score, chunk, [count] * len(chunk)), strict=True):
                 known[item.name] = row
                 bar.update()
             _save(cache, identity, known)
-    rows = np.stack([known[item.name] for item in items])
-    noisy = rows[:, 1:].reshape(len(items), len(paths), count)
-    return Scores(rows[:, 0], {defence: noisy[:, i] for i, defence in enumerate(paths)})
+    return np.stack([known[item.name] for item in items])
 
 
 def _save(cache: Path, identity: str, known: dict[str, NDArray[np.float32]]) -> None:
