@@ -2,7 +2,7 @@
 
 Batches of float Gaussians from ``randn`` are added to the picture on the engine's domain, clamped, denoised, clamped
 and scored; all n scores are kept, sorted, and cut at the ranks. The ranks are ours, so that intervals of one n are
-equally wide. The networks are the ones in the bundle.
+equally wide. The networks are the ones in the bundle, or those of another metric of the catalogue with its denoiser.
 
 :class:`PublishedLoop` is eager float32. :class:`TunedLoop` is what PyTorch's own manuals advise: inference mode,
 channels last and half precision, on CUDA also a captured graph.
@@ -25,12 +25,12 @@ from runtime.ranks import order_statistics
 DOWNSCALE = 2
 
 
-def networks(device: str) -> tuple[nn.Module, nn.Module]:
-    """The default metric and denoiser, without gradients."""
-    denoiser = export.load_denoiser(denoiser_for(DEFAULT_METRIC))
+def networks(device: str, metric: str = DEFAULT_METRIC) -> tuple[nn.Module, nn.Module]:
+    """A metric of the catalogue and the denoiser that was trained for it, without gradients."""
+    denoiser = export.load_denoiser(denoiser_for(metric))
     assert denoiser is not None
-    metric, clean = export.load_metric(DEFAULT_METRIC).module, denoiser.module
-    return metric.eval().requires_grad_(False).to(device), clean.eval().requires_grad_(False).to(device)
+    judge, clean = export.load_metric(metric).module, denoiser.module
+    return judge.eval().requires_grad_(False).to(device), clean.eval().requires_grad_(False).to(device)
 
 
 def picture(frame: NDArray[Any], device: str) -> Tensor:
@@ -40,12 +40,12 @@ def picture(frame: NDArray[Any], device: str) -> Tensor:
 
 
 class PublishedLoop:
-    """Eager PyTorch."""
+    """Eager PyTorch. ``metric``: of the catalogue."""
 
     name = "PyTorch, eager fp32: the published loop"
 
-    def __init__(self, device: str, sigma: float, batch: int) -> None:
-        self._metric, self._denoiser = networks(device)
+    def __init__(self, device: str, sigma: float, batch: int, metric: str = DEFAULT_METRIC) -> None:
+        self._metric, self._denoiser = networks(device, metric)
         self._device = device
         self._sigma = sigma
         self.batch = batch

@@ -47,7 +47,7 @@ STEPS, ADAPTIVE_STEPS, COPIES = 40, 8, 4
 BLACK_BOX = (0.1, 0.2)
 COMPARED = (0.2, 0.5, 4.0)
 """Radii at which the defences that do not ship are attacked too, up and down as the others."""
-LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 1001
+LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 4001
 """A large certified radius, to set the movement of the bare metric against: scope "smoothed"."""
 NES_STEPS, NES_PAIRS = 8, 6
 UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
