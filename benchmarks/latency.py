@@ -361,7 +361,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
-        "--model", type=Path, help="bundle of the default networks; default: fp32 and int8, built on first use"
+        "--model", type=Path, help="bundle of the default networks; default: the one that ships"
     )
     parser.add_argument("--size", choices=tuple(SIZES), action="append", help="repeatable; default: all")
     parser.add_argument("--threads", type=int, action="append", help="repeatable; default: 1 and all cores")
