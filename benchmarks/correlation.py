@@ -29,7 +29,7 @@ from training.data import read_rgb, read_scores
 
 from .defences import MAIN_METRIC, METRICS, bundle_paths
 from .ladders import KINDS, make_rung, rungs
-from .page import table, write_section
+from .page import DOCS, README, table, write_section
 from .scoring import Item, Scores, score_all
 
 SIGMA, ALPHA = 0.12, 0.001
@@ -42,8 +42,14 @@ PAIRS = (("DMS-IQA", "DMS"), ("joint", "DMS-IQA"))
 RANGE, SHARED = (0.05, 0.95), 0.5
 """Quantiles of the reported scores of a subset that span their range, and the ε/σ whose width is set against it."""
 RESAMPLES = 1000
-EVIDENCE = Path(__file__).parents[1] / "docs"
-RECORD = EVIDENCE / "evidence" / "correlation.json"
+RECORD = DOCS / "evidence" / "correlation.json"
+IN_WORDS = {
+    "none": "the bare metric, nothing certified",
+    "MS": "median smoothing (MS)",
+    "DMS": "through a denoiser trained for pixels (DMS)",
+    "DMS-IQA": "for pixels, score and order, the metric frozen (DMS-IQA: the paper's way)",
+    "joint": "**metric and denoiser trained together: what ships**",
+}
 
 
 @dataclass(frozen=True)
@@ -231,6 +237,19 @@ def page(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def summary(record: dict[str, Any]) -> str:
+    """The table of the README: the main metric on photographs with opinions, pooled."""
+    name, measured = next(iter(record["metrics"][MAIN_METRIC].items()))
+    pooled = measured["subsets"]["pooled"]
+    lines = []
+    for defence, words in IN_WORDS.items():
+        row = pooled[defence]
+        width = row["width"][f"{SHARED:g}"] if "width" in row else None
+        share = "–" if width is None else f"{width:.2f} ({width / row['range']:.1%})"
+        lines.append([words, f"{row['srocc']:.3f}", f"{row['plcc']:.3f}", share])
+    return table([f"{name}, {pooled['pictures']} photographs", "SROCC", "PLCC", "width (of the range)"], lines)
+
+
 def kept(settings: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
     """A new record, with what the last one of the same settings has of the metrics that are not ``measured`` now."""
     record: dict[str, Any] = {**settings, "metrics": {}, "sigmas": {}}
@@ -285,7 +304,8 @@ def main() -> None:
     if options.limit is None:
         draw(record["sigmas"], RECORD.with_suffix(".svg"))
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
-        write_section(EVIDENCE / "evidence.md", "correlation", page(record))
+        write_section(DOCS / "evidence.md", "correlation", page(record))
+        write_section(README, "correlation", summary(record))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from runtime.samplers.onnx import PRECISIONS
 from . import ladders
 from .defences import MAIN_METRIC
 from .machine import in_words, machine
-from .page import table, write_section
+from .page import DOCS, README, table, write_section
 from .published import PublishedLoop, TunedLoop, networks, picture
 
 EPSILON, ALPHA, SAMPLES, WIDER = 0.1, 1e-3, 1000, 1.1
@@ -60,7 +60,8 @@ ROUGH = 200
 TIMED, FEW = 128, 24
 """Samples that rows of fixed n are timed over, up to WHOLE pixels and above."""
 PUBLISHED = "PyTorch, eager fp32: the published method"
-DOCS = Path(__file__).parents[1] / "docs"
+IN_README = "512"
+"""The size whose table the README has."""
 
 
 @dataclass(frozen=True)
@@ -356,13 +357,32 @@ def page(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def summary(record: dict[str, Any]) -> str:
+    """The table of the README: seconds, and times faster than the published method, at one size."""
+    cases = [made for made in record["cases"] if made["size"] == IN_README]
+    height, width = SIZES[IN_README]
+    header = [f"{height}×{width}", "samples"]
+    for made in cases:
+        threads = f"{made['threads']} thread{'s' if made['threads'] > 1 else ''}"
+        header += [f"s, {threads}", "times faster"]
+    lines = []
+    for rows in zip(*(made["rows"] for made in cases), strict=True):
+        name = rows[0]["row"].partition(", batch")[0]
+        if name != PUBLISHED and not any(word in name for word in ("published width", "gate", "compare")):
+            continue
+        cells = [name, str(rows[0]["samples"])]
+        for made, row in zip(cases, rows, strict=True):
+            ratio = made["rows"][0]["ms_certificate"] / row["ms_certificate"]
+            cells += [f"{row['ms_certificate'] / 1e3:.2f}", f"{ratio:.1f}"]
+        lines.append(cells)
+    return in_words(record["machine"]) + "\n\n" + table(header, lines)
+
+
 def main() -> None:
     """Measure, print the page, and write it with its record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument(
-        "--model", type=Path, help="bundle of the default networks; default: the one that ships"
-    )
+    parser.add_argument("--model", type=Path, help="bundle of the default networks; default: the one that ships")
     parser.add_argument("--size", choices=tuple(SIZES), action="append", help="repeatable; default: all")
     parser.add_argument("--threads", type=int, action="append", help="repeatable; default: 1 and all cores")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
@@ -376,6 +396,7 @@ def main() -> None:
     print(page(record))
     if full:
         write_section(DOCS / "performance.md", "latency", page(record))
+        write_section(README, "latency", summary(record))
     path = options.json or (DOCS / "evidence" / "latency.json" if full else None)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,8 +29,8 @@ from runtime.version import __version__
 from training.correlation import srocc
 from training.data import Photograph, read_rgb, read_scores
 
-from .correlation import ALPHA, EVIDENCE, interval, resamples, widths
-from .page import table, write_section
+from .correlation import ALPHA, interval, resamples, widths
+from .page import DOCS, table, write_section
 
 REFERENCE = PRECISIONS[0]
 
@@ -136,8 +136,8 @@ def main() -> None:
             "samples": options.samples,
             "precisions": rows,
         }
-        (EVIDENCE / "evidence" / "precision.json").write_text(json.dumps(record, indent=1) + "\n")
-        write_section(EVIDENCE / "precision.md", "precision", page(rows))
+        (DOCS / "evidence" / "precision.json").write_text(json.dumps(record, indent=1) + "\n")
+        write_section(DOCS / "precision.md", "precision", page(rows))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from training.data import read_rgb, read_scores
 
 from .attacks import Score, expectation, nes, pgd, random_direction, universal
 from .defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
-from .page import table, write_section
+from .page import DOCS, table, write_section
 
 DEFENCES = SMOOTHED[MAIN_METRIC]
 SIZE, DOWNSCALE, SIGMA = 256, 2, 0.12
@@ -52,7 +52,6 @@ LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 4001
 NES_STEPS, NES_PAIRS = 8, 6
 UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
 FRAMES = 52
-DOCS = Path(__file__).parents[1] / "docs"
 
 
 def centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from export.pictures import photograph
 from runtime import Certifier
 
-from .latency import DOCS, frame_of
+from .latency import frame_of
 from .machine import in_words, machine
-from .page import table, write_section
+from .page import DOCS, table, write_section
 
 SAMPLES = (51, 101, 201, 401)
 SIDES = (128, 256, 512, 1024)

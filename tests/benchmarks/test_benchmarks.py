@@ -88,6 +88,12 @@ def test_defences_are_set_against_each_other() -> None:
     assert "| pooled (60) | none | 1.000" in correlation.page(
         {"metrics": {"m": {"made up": {"samples": 44, "subsets": made}}}, "sigmas": {}}
     )
+    for defence in ("MS", "joint"):
+        made["pooled"][defence] = made["pooled"]["DMS"]
+    lines = correlation.summary({"metrics": {defences.MAIN_METRIC: {"made up": {"subsets": made}}}}).splitlines()
+    assert lines[0].startswith("| made up, 60 photographs | SROCC |")
+    assert lines[2].endswith("| 1.000 | 1.000 | – |")
+    assert len(lines) == 2 + 5
 
 
 def test_what_ships_is_the_last_defence_of_the_main_metric() -> None:
