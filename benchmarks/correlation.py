@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,9 +298,13 @@ def main() -> None:
             scored.append((metric, dataset, scores))
     if MAIN_METRIC in metrics:
         record["sigmas"] = against_sigma(datasets[0], options)
-    for metric, dataset, scores in tqdm(scored, "resampling", disable=None):
-        measured = {"samples": dataset.samples, "subsets": figures(dataset, scores)}
-        record["metrics"].setdefault(metric, {})[dataset.name] = measured
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(figures, *zip(*((dataset, scores) for _, dataset, scores in scored), strict=True))
+        for (metric, dataset, _), subsets in zip(
+            scored, tqdm(made, "resampling", len(scored), disable=None), strict=True
+        ):
+            measured = {"samples": dataset.samples, "subsets": subsets}
+            record["metrics"].setdefault(metric, {})[dataset.name] = measured
     record["metrics"] = {name: record["metrics"][name] for name in METRICS if name in record["metrics"]}
     print(page(record))
     if options.limit is None:

@@ -55,9 +55,9 @@ BATCHES = (1, 4, 8, 16)
 """Batch sizes the PyTorch rows choose from, by measurement: the fastest one runs."""
 WHOLE = 512 * 512
 """Pixels up to which rows of fixed n run all of their samples once, for their width."""
-ROUGH = 200
+ROUGH = 100
 """Samples of larger frames from which the width at SAMPLES is estimated."""
-TIMED, FEW = 128, 24
+TIMED, FEW = 96, 16
 """Samples that rows of fixed n are timed over, up to WHOLE pixels and above."""
 PUBLISHED = "PyTorch, eager fp32: the published method"
 IN_README = "512"
@@ -110,7 +110,7 @@ def torch_rows(frame: NDArray[np.uint8], sigma: float, device: str) -> list[Row]
 
 
 def _seconds(loop: PublishedLoop, frame: NDArray[np.uint8]) -> float:
-    loop.scores(frame, 16)
+    loop.scores(frame, loop.batch)
     start = time.perf_counter()
     loop.scores(frame, 16)
     return time.perf_counter() - start
