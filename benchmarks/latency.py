@@ -57,7 +57,7 @@ WHOLE = 512 * 512
 """Pixels up to which rows of fixed n run all of their samples once, for their width."""
 ROUGH = 100
 """Samples of larger frames from which the width at SAMPLES is estimated."""
-TIMED, FEW = 96, 16
+TIMED, FEW = 64, 24
 """Samples that rows of fixed n are timed over, up to WHOLE pixels and above."""
 PUBLISHED = "PyTorch, eager fp32: the published method"
 IN_README = "512"
