@@ -1,6 +1,6 @@
 """What a certificate costs, and how many times less than the published way: everything in one run.
 
-    python -m benchmarks.latency                                    # one core and all of them; about 15 minutes on two
+    python -m benchmarks.latency                                    # one core and all of them; some 25 minutes on two
     python -m benchmarks.latency --size 256 --threads 1             # a quick look: prints, writes nothing
     python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE-latency.json
 
