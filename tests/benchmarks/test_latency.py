@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import latency
+from benchmarks import contenders, latency
 
 
 def test_planned_samples_are_the_least_that_are_narrow_enough() -> None:
     for shift in (0.1, 0.4, 1.0):
-        n = latency.planned_samples(shift)
-        limit = latency.WIDER * latency.reach(latency.SAMPLES, shift)
-        assert latency.reach(n, shift) <= limit
-        assert max(latency.reach(m, shift) for m in (n - 1, n, n + 1)) > limit
-        assert n < latency.SAMPLES
+        n = contenders.planned_samples(shift)
+        limit = contenders.WIDER * contenders.reach(contenders.SAMPLES, shift)
+        assert contenders.reach(n, shift) <= limit
+        assert max(contenders.reach(m, shift) for m in (n - 1, n, n + 1)) > limit
+        assert n < contenders.SAMPLES
 
 
-def test_width_of_all_samples_is_told_from_a_few() -> None:
+def test_width_of_all_samples_is_told_from_the_first_run() -> None:
     counts: list[int] = []
 
     def run(count: int) -> int:
         counts.append(count)
         return count
 
-    row = latency.Row("made up", latency.SAMPLES, run, lambda: latency.reach(counts[-1], 0.5))
-    assert latency.expected_width(row, 200, 0.5) == pytest.approx(latency.reach(latency.SAMPLES, 0.5))
+    row = contenders.Row("made up", contenders.SAMPLES, run, lambda: contenders.reach(counts[0], 0.5))
+    assert latency.expected_width(row, 200, 0.5) == pytest.approx(contenders.reach(contenders.SAMPLES, 0.5))
+    assert counts == [200]
+
+
+def test_interrupted_run_goes_on_after_its_last_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def case(size: str, threads: int, options: Namespace) -> dict[str, Any]:
+        if measured == ["256", "512"]:
+            measured.append("interrupted")
+            raise KeyboardInterrupt
+        measured.append(size)
+        return {"size": size, "threads": threads}
+
+    monkeypatch.setattr(latency, "case", case)
+    monkeypatch.setattr(latency, "CHECKPOINT", tmp_path / "build" / "latency.json")
+    options = Namespace(size=["256", "512", "1080p"], threads=[1])
+    with pytest.raises(KeyboardInterrupt):
+        list(latency.cases(options, {"commit": "a"}))
+    assert [made["size"] for made in latency.cases(options, {"commit": "a"})] == options.size
+    assert measured == ["256", "512", "interrupted", "1080p"]
+    assert not latency.CHECKPOINT.exists()
+
+    latency.CHECKPOINT.write_text(json.dumps({"record": {"commit": "a"}, "cases": [{"size": "of another commit"}]}))
+    assert [made["size"] for made in latency.cases(options, {"commit": "b"})] == options.size
 
 
 def test_readme_has_the_rows_that_answer_its_reader() -> None:
@@ -36,7 +63,7 @@ def test_readme_has_the_rows_that_answer_its_reader() -> None:
         return {"row": name, "samples": samples, "ms_certificate": milliseconds}
 
     rows = [
-        row(f"{latency.PUBLISHED}, batch 4", 1000, 20_000),
+        row(f"{contenders.PUBLISHED}, batch 4", 1000, 20_000),
         row("ours, fp32: certify, all samples", 1000, 10_000),
         row("ours, fp32: certify, stop at 1.1 × the published width", 40, 400),
         row("ours, fp32: gate, three half-widths away", 32, 250),
