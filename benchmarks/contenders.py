@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from runtime.certificate import Certificate
 from runtime.frames import lattice
 from runtime.noise import KEY_BYTES, draw, table_for
 from runtime.ranks import order_statistics
+from runtime.samplers.onnx import usable_cores
 
 from . import ladders
 from .defences import MAIN_METRIC
@@ -144,11 +146,14 @@ def runtime_rows(
 
 
 def engine_rows(frame: NDArray[np.uint8], bundle: Bundle, precision: str, threads: int | None) -> Iterator[Row]:
-    """The raw engine on a constant input, and the noise alone: what the whole is compared with. CPU only."""
+    """The raw engine on a constant input, a call a core, and the noise alone: what the whole is compared with.
+
+    CPU only.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(bundle.read(GRAPHS[precision]), options, providers=["CPUExecutionProvider"])
     with Certifier(bundle.path, precision=precision, threads=threads) as certifier:
         batch = int(certifier.sampler.engine["batch"])
@@ -158,9 +163,10 @@ def engine_rows(frame: NDArray[np.uint8], bundle: Bundle, precision: str, thread
     noisy = np.empty_like(lattices)
     noise = table_for(bundle.manifest.input.sigma, clean)
 
+    pool = ThreadPoolExecutor(threads or usable_cores())
+
     def engine(count: int) -> int:
-        for _ in range(0, count, batch):
-            session.run(None, {"lattice": lattices, "unit": unit})
+        wait([pool.submit(session.run, None, {"lattice": lattices, "unit": unit}) for _ in range(0, count, batch)])
         return count
 
     def noise_alone(count: int) -> int:

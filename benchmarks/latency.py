@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from tqdm import tqdm
 
 from export.pictures import photograph
 from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, open_bundle
-from runtime.samplers.onnx import PRECISIONS
+from runtime.samplers.onnx import PRECISIONS, usable_cores
 
 from .contenders import ALPHA, EPSILON, PUBLISHED, SAMPLES, Row, engine_rows, reach, runtime_rows, shift_of, torch_rows
 from .machine import in_words, machine
@@ -126,7 +125,7 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
     height, width = SIZES[size]
     frame = frame_of(options.photograph, height, width)
     bundle = open_bundle(options.model)
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or usable_cores())
     whole = height * width <= WHOLE
     most, slice_ = (SAMPLES, TIMED) if whole else (ROUGH, FEW)
     shift = shift_of(bundle)
@@ -145,7 +144,7 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
         timed = measure(rows, options.repetitions, slice_, bar)
     return {
         "size": size,
-        "threads": threads or os.cpu_count(),
+        "threads": threads or usable_cores(),
         "whole": whole,
         "rows": [{**row, "width": widths.get(row["row"])} for row in timed],
         **ceiling(frame, options.device, threads),

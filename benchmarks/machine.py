@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from runtime.samplers.onnx import usable_cores
 
 PACKAGES = ("numpy", "scipy", "onnxruntime", "onnxruntime-gpu", "torch", "tensorrt", "tensorrt-rtx-cu13-libs", "pycuda")
 
@@ -16,7 +17,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores this process may use, GPU if there is one, versions, and the commit with a + if changed."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "gpu": _first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -1,16 +1,18 @@
 """ONNX Runtime as a sampler: one of the bundle's graphs on the CPU.
 
 Lattice and noise are integers held in float32, added in the engine's own input; scaling and clamping are the graph's
-first nodes. There are two inputs, allocated once a frame size: a thread draws the noise of the next batch into one
-while the engine reads the other. Every call has the same batch shape: a remainder is padded with the noise of the next
+first nodes. Each core scores batches of its own, noise and network, into an input that is allocated once a frame size:
+that keeps it busy where a network's layers are too small to share. Where a core is left, one worker more draws the next
+noise while the others run. Every call has the same batch shape: a remainder is padded with the noise of the next
 samples, whose scores are ignored.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -23,18 +25,19 @@ from ..noise import draw, table_for
 from ..vnni import EXACT_PRODUCTS, exact_products
 from .refusals import check_size, closed, failed, first_line
 
-BATCH = 4
-"""Pictures a call where the graph leaves it open: large enough to amortise the call, small enough for the cache."""
-
+BATCH = 1
+"""Pictures a call where the graph leaves it open: a score is then one of its own noisy copy, to the last bit."""
+ENGINES = 8
+"""Most batches at a time, for memory's sake: what cores are left help with their layers."""
 
 PRECISIONS = ("fp32", "int8")
 """What runs here. ONNX Runtime has no fp16 kernels for CPUs: it would run that graph in fp32, another function."""
 
 
 class OnnxSampler:
-    """A session on the graph of one precision of a bundle. ``threads``: CPU threads of the engine, None for all cores.
+    """A session on the graph of one precision of a bundle. ``threads``: that run it, None for one on each core.
 
-    It may be called from several threads: they take turns, as there is one engine.
+    It may be called from several threads: they take turns, as each call has all engines.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
@@ -45,7 +48,10 @@ class OnnxSampler:
             raise DependencyError("ONNX Runtime is not installed: pip install 'stochastic-biqa[cpu]'") from None
         contract = bundle.manifest.input
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
+        cores = usable_cores()
+        threads = threads or cores
+        engines = min(threads, ENGINES)
+        options.intra_op_num_threads = threads - engines + 1  # the calling thread is one of them
         options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
@@ -66,8 +72,10 @@ class OnnxSampler:
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
-        self._slots = np.empty((2, 0, 3, 0, 0), np.float32)
-        self._drawer = ThreadPoolExecutor(1, "biqa-noise")
+        self._engines = threading.Semaphore(engines)
+        self._workers = engines + (threads < cores)
+        self._pool = ThreadPoolExecutor(self._workers, "biqa-engine")
+        self._inputs: list[NDArray[np.float32]] = []
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
             "provider": session.get_providers()[0],
@@ -79,39 +87,48 @@ class OnnxSampler:
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
         scores = np.empty(count, np.float32)
+        firsts = iter(range(0, count, self._batch))  # shared: a batch is for the worker that asks first
+        stop = threading.Event()
+
+        def work(noisy: NDArray[np.float32]) -> None:
+            for first in firsts:
+                if stop.is_set():
+                    return
+                draw(table, key, start + first, noisy, clean)
+                with self._engines:
+                    scores[first : first + self._batch] = self._run(noisy, lattice)[: count - first]
+
         with self._lock:
             clean = self._prepare(lattice)
-            ahead = self._drawer.submit(draw, table, key, start, self._slots[0], clean)
+            workers = [self._pool.submit(work, noisy) for noisy in self._inputs[: -(-count // self._batch)]]
             try:
-                for batch, done in enumerate(range(0, count, self._batch)):
-                    ahead.result()
-                    if done + self._batch < count:
-                        slot = self._slots[(batch + 1) % 2]
-                        ahead = self._drawer.submit(draw, table, key, start + done + self._batch, slot, clean)
-                    scores[done : done + self._batch] = self._run(self._slots[batch % 2], lattice)[: count - done]
+                wait(workers, return_when=FIRST_EXCEPTION)
             finally:
-                wait([ahead])  # whatever failed, nobody writes into a slot any more
+                stop.set()
+                wait(workers)  # whatever failed, nobody writes into an input any more
+        for worker in workers:
+            worker.result()
         return scores
 
     def clean_score(self, lattice: Lattice) -> float:
         """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
         with self._lock:
             clean = self._prepare(lattice)
-            self._slots[0][:] = clean
-            return float(self._run(self._slots[0], lattice)[0])
+            self._inputs[0][:] = clean
+            return float(self._run(self._inputs[0], lattice)[0])
 
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
-        """The lattice in float32, with two engine inputs of its size allocated."""
+        """The lattice in float32, with an engine input of its size allocated for each worker."""
         if self._session is None:
             raise closed(self.name)
         check_size(lattice, self._contract, self.name)
-        shape = (2, self._batch, *lattice.values.shape)
-        if self._slots.shape != shape:
-            self._slots = np.empty(shape, np.float32)
+        shape = (self._batch, *lattice.values.shape)
+        if not self._inputs or self._inputs[0].shape != shape:
+            self._inputs = [np.empty(shape, np.float32) for _ in range(self._workers)]
         return lattice.values.astype(np.float32)
 
     def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:
-        """Scores of a whole batch, one of the engine's inputs."""
+        """Scores of a whole batch."""
         unit = np.array([1 / lattice.steps], np.float32)
         try:
             (values,) = self._session.run(None, {"lattice": noisy, "unit": unit})
@@ -126,8 +143,13 @@ class OnnxSampler:
         """Drop the session and the inputs, after the call that is running; again: nothing."""
         with self._lock:
             self._session = None
-            self._slots = np.empty((2, 0, 3, 0, 0), np.float32)
-            self._drawer.shutdown()
+            self._inputs = []
+            self._pool.shutdown()
+
+
+def usable_cores() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _graph(bundle: Bundle, precision: str) -> str:

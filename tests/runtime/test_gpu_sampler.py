@@ -22,10 +22,11 @@ from runtime.bundle import GRAPHS, MODEL, Bundle, file_entry, write_bundle
 from runtime.frames import lattice
 from runtime.samplers import Sampler
 from runtime.samplers.gpu import GpuSampler
-from runtime.samplers.onnx import BATCH, OnnxSampler
+from runtime.samplers.onnx import OnnxSampler
 
 FRAME = photograph()[:50, :70]
 KEY = bytes(range(16))
+BATCH = 4
 Open = Callable[..., tuple[GpuSampler, FakeDriver, FakeEngine]]
 
 
@@ -42,8 +43,9 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture
-def opened(host: Host, bundle: Bundle) -> Open:
-    """A sampler on a fake GPU, its driver and its engine."""
+def opened(host: Host, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """A sampler on a fake GPU, its driver and its engine. CPU samplers take batches of the same size meanwhile."""
+    monkeypatch.setattr("runtime.samplers.onnx.BATCH", BATCH)
 
     def make(*, eager: bool = True, batch: int = BATCH) -> tuple[GpuSampler, FakeDriver, FakeEngine]:
         driver = FakeDriver(host, eager=eager)

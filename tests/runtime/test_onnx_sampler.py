@@ -14,9 +14,9 @@ from tiny import tiny_bundle
 
 from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError, ParameterError
 from runtime.bundle import ScoreContract, file_entry, write_bundle
-from runtime.frames import lattice
+from runtime.frames import Lattice, lattice
 from runtime.samplers.callable import CallableSampler
-from runtime.samplers.onnx import OnnxSampler
+from runtime.samplers.onnx import ENGINES, OnnxSampler
 
 FRAME = photograph()[:50, :70]
 KEY = bytes(16)
@@ -133,6 +133,38 @@ def test_two_threads_get_what_one_gets(tmp_path: Path) -> None:
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda frame: certifier.certify(frame).to_dict(), frames))
     assert found == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, ENGINES, ENGINES + 3])
+def test_any_number_of_threads_gives_the_same_scores(tmp_path: Path, threads: int) -> None:
+    values = lattice(FRAME, downscale=2)
+    bundle = tiny_bundle(tmp_path / "b")
+    wanted = OnnxSampler(bundle, threads=1).scores(values, KEY, 0, 41)
+    sampler = OnnxSampler(bundle, threads=threads)
+    for start, count in ((0, 41), (40, 1), (3, 2), (7, 0)):
+        assert np.array_equal(sampler.scores(values, KEY, start, count), wanted[start : start + count])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_failing_call_stops_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """The first failure is what is raised, hardly anything is scored after it, and the next call finds all in order."""
+    values = lattice(FRAME, downscale=2)
+    sampler = OnnxSampler(tiny_bundle(tmp_path / "b"), threads=threads)
+    wanted = sampler.scores(values, KEY, 0, 20)
+    calls: list[int] = []
+
+    def fails_once(noisy: NDArray[np.float32], _: Lattice) -> NDArray[np.float32]:
+        calls.append(1)
+        if len(calls) == 5:
+            raise ModelError("out of order")
+        return np.zeros(len(noisy), np.float32)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sampler, "_run", fails_once)
+        with pytest.raises(ModelError, match="out of order"):
+            sampler.scores(values, KEY, 0, 20_000)
+    assert len(calls) < 1000
+    assert np.array_equal(sampler.scores(values, KEY, 0, 20), wanted)
 
 
 def test_close(tmp_path: Path) -> None:
