@@ -1,9 +1,9 @@
 """ONNX Runtime as a sampler: one of the bundle's graphs on the CPU.
 
 Lattice and noise are integers held in float32, added in the engine's own input; scaling and clamping are the graph's
-first nodes. Each core scores batches of its own, noise and network, into an input that is allocated once a frame size:
-that keeps it busy where a network's layers are too small to share. Where a core is left, one worker more draws the next
-noise while the others run. Every call has the same batch shape: a remainder is padded with the noise of the next
+first nodes. One thread draws the noise of batch after batch, and on each core an engine scores what has been drawn:
+batches of its own keep it busy where a network's layers are too small to share. Inputs are allocated once a frame size
+and go round between the two. Every call has the same batch shape: a remainder is padded with the noise of the next
 samples, whose scores are ignored.
 """
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ from ..noise import draw, table_for
 from ..vnni import EXACT_PRODUCTS, exact_products
 from .refusals import check_size, closed, failed, first_line
 
-BATCH = 1
-"""Pictures a call where the graph leaves it open: a score is then one of its own noisy copy, to the last bit."""
+BATCH = 2
+"""Pictures a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
 ENGINES = 8
 """Most batches at a time, for memory's sake: what cores are left help with their layers."""
 
@@ -48,8 +49,7 @@ class OnnxSampler:
             raise DependencyError("ONNX Runtime is not installed: pip install 'stochastic-biqa[cpu]'") from None
         contract = bundle.manifest.input
         options = onnxruntime.SessionOptions()
-        cores = usable_cores()
-        threads = threads or cores
+        threads = threads or usable_cores()
         engines = min(threads, ENGINES)
         options.intra_op_num_threads = threads - engines + 1  # the calling thread is one of them
         options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
@@ -72,9 +72,8 @@ class OnnxSampler:
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
-        self._engines = threading.Semaphore(engines)
-        self._workers = engines + (threads < cores)
-        self._pool = ThreadPoolExecutor(self._workers, "biqa-engine")
+        self._engines = engines
+        self._pool = ThreadPoolExecutor(engines + 1, "biqa-sampler")
         self._inputs: list[NDArray[np.float32]] = []
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
@@ -87,27 +86,46 @@ class OnnxSampler:
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
         scores = np.empty(count, np.float32)
-        firsts = iter(range(0, count, self._batch))  # shared: a batch is for the worker that asks first
+        idle: SimpleQueue[NDArray[np.float32]] = SimpleQueue()
+        drawn: SimpleQueue[tuple[int, NDArray[np.float32]] | None] = SimpleQueue()
         stop = threading.Event()
 
-        def work(noisy: NDArray[np.float32]) -> None:
-            for first in firsts:
-                if stop.is_set():
-                    return
-                draw(table, key, start + first, noisy, clean)
-                with self._engines:
-                    scores[first : first + self._batch] = self._run(noisy, lattice)[: count - first]
+        def draw_all() -> None:
+            try:
+                for first in range(0, count, self._batch):
+                    noisy = idle.get()
+                    if stop.is_set():
+                        return
+                    draw(table, key, start + first, noisy, clean)
+                    drawn.put((first, noisy))
+            finally:
+                for _ in range(self._engines):
+                    drawn.put(None)
+
+        def score_drawn() -> None:
+            while (batch := drawn.get()) is not None:
+                first, noisy = batch
+                try:
+                    if not stop.is_set():
+                        scores[first : first + self._batch] = self._run(noisy, lattice)[: count - first]
+                except BaseException:
+                    stop.set()
+                    raise
+                finally:
+                    idle.put(noisy)
 
         with self._lock:
             clean = self._prepare(lattice)
-            workers = [self._pool.submit(work, noisy) for noisy in self._inputs[: -(-count // self._batch)]]
+            for noisy in self._inputs:
+                idle.put(noisy)
+            tasks = [self._pool.submit(task) for task in (draw_all, *[score_drawn] * self._engines)]
             try:
-                wait(workers, return_when=FIRST_EXCEPTION)
+                wait(tasks)
             finally:
                 stop.set()
-                wait(workers)  # whatever failed, nobody writes into an input any more
-        for worker in workers:
-            worker.result()
+                wait(tasks)  # whatever failed, nobody writes into an input any more
+        for task in tasks:
+            task.result()
         return scores
 
     def clean_score(self, lattice: Lattice) -> float:
@@ -118,13 +136,13 @@ class OnnxSampler:
             return float(self._run(self._inputs[0], lattice)[0])
 
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
-        """The lattice in float32, with an engine input of its size allocated for each worker."""
+        """The lattice in float32, with engine inputs of its size allocated: one for each engine, one to draw into."""
         if self._session is None:
             raise closed(self.name)
         check_size(lattice, self._contract, self.name)
         shape = (self._batch, *lattice.values.shape)
         if not self._inputs or self._inputs[0].shape != shape:
-            self._inputs = [np.empty(shape, np.float32) for _ in range(self._workers)]
+            self._inputs = [np.empty(shape, np.float32) for _ in range(self._engines + 1)]
         return lattice.values.astype(np.float32)
 
     def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:
