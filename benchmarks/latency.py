@@ -35,7 +35,19 @@ from export.pictures import photograph
 from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, open_bundle
 from runtime.samplers.onnx import PRECISIONS, usable_cores
 
-from .contenders import ALPHA, EPSILON, PUBLISHED, SAMPLES, Row, engine_rows, reach, runtime_rows, shift_of, torch_rows
+from .contenders import (
+    ALPHA,
+    EPSILON,
+    PUBLISHED,
+    SAMPLES,
+    SEED,
+    Row,
+    engine_rows,
+    reach,
+    runtime_rows,
+    shift_of,
+    torch_rows,
+)
 from .machine import in_words, machine
 from .page import DOCS, README, table, write_section
 from .published import networks, picture
@@ -126,6 +138,7 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
     frame = frame_of(options.photograph, height, width)
     bundle = open_bundle(options.model)
     torch.set_num_threads(threads or usable_cores())
+    torch.manual_seed(SEED)
     whole = height * width <= WHOLE
     most, slice_ = (SAMPLES, TIMED) if whole else (ROUGH, FEW)
     shift = shift_of(bundle)
