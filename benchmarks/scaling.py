@@ -59,7 +59,7 @@ from runtime import Certifier
 def peak():  # not getrusage, which a child process has from its parent
     return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
 rng = np.random.default_rng(1)
-with Certifier(samples={samples}, public_seed=1, threads=1) as certifier:
+with Certifier(samples={samples}, public_seed=1) as certifier:
     for i in range({frames}):
         certifier.certify(rng.integers(0, 256, ({side}, {side}, 3), np.uint8))
         if i == 0: first = peak()
