@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +166,9 @@ def engine_rows(frame: NDArray[np.uint8], bundle: Bundle, precision: str, thread
     pool = ThreadPoolExecutor(threads or usable_cores())
 
     def engine(count: int) -> int:
-        wait([pool.submit(session.run, None, {"lattice": lattices, "unit": unit}) for _ in range(0, count, batch)])
+        calls = [pool.submit(session.run, None, {"lattice": lattices, "unit": unit}) for _ in range(0, count, batch)]
+        for call in calls:
+            call.result()
         return count
 
     def noise_alone(count: int) -> int:

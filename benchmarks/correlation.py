@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.ranks import order_statistics
+from runtime.samplers.onnx import usable_cores
 from runtime.version import __version__
 from training.correlation import plcc, srocc
 from training.data import read_rgb, read_scores
@@ -298,7 +298,7 @@ def main() -> None:
             scored.append((metric, dataset, scores))
     if MAIN_METRIC in metrics:
         record["sigmas"] = against_sigma(datasets[0], options)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
         made = pool.map(figures, *zip(*((dataset, scores) for _, dataset, scores in scored), strict=True))
         for (metric, dataset, _), subsets in zip(
             scored, tqdm(made, "resampling", len(scored), disable=None), strict=True

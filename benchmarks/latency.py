@@ -11,7 +11,7 @@ narrower interval. "certify, n planned" has an interval of 1.1 times the second'
 at most 1.1 times the first's. Repetitions are interleaved, row after row, and the medians are compared; ratios are what
 holds on another machine. Frames are a photograph of scikit-image, cropped, or mirrored at its edges where it is too
 small. Rows of fixed n are timed over a slice of their samples, and the page says so: their cost is linear in n
-(``python -m benchmarks.scaling``). A run that was interrupted goes on after its last whole case.
+(``python -m benchmarks.scaling``). A run that writes a record and was interrupted goes on after its last whole case.
 """
 
 from __future__ import annotations
@@ -232,20 +232,29 @@ def summary(record: dict[str, Any]) -> str:
     return in_words(record["machine"]) + "\n\n" + table(header, lines)
 
 
-def cases(options: argparse.Namespace, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every case, of which those that an interrupted run with the same record has finished are read."""
+def cases(options: argparse.Namespace, record: dict[str, Any], keep: bool) -> Iterator[dict[str, Any]]:
+    """Every case. ``keep``: each is kept until all are done, and what a run with the same record has left is read."""
     done: list[dict[str, Any]] = []
-    if CHECKPOINT.exists():
+    if keep and CHECKPOINT.exists():
         left = json.loads(CHECKPOINT.read_text())
         done = left["cases"] if left["record"] == record else []
     threads: list[int | None] = options.threads or ([1, None] if options.device == "cpu" else [None])
     for index, (size, count) in enumerate(product(options.size or SIZES, threads)):
         if index == len(done):
             done.append(case(size, count, options))
-            CHECKPOINT.parent.mkdir(exist_ok=True)
-            CHECKPOINT.write_text(json.dumps({"record": record, "cases": done}))
+            if keep:
+                _save({"record": record, "cases": done})
         yield done[index]
-    CHECKPOINT.unlink()
+    if keep:
+        CHECKPOINT.unlink()
+
+
+def _save(checkpoint: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    CHECKPOINT.parent.mkdir(exist_ok=True)
+    draft = CHECKPOINT.with_suffix(".part")
+    draft.write_text(json.dumps(checkpoint))
+    draft.replace(CHECKPOINT)
 
 
 def main() -> None:
@@ -260,18 +269,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the record here; default for a full run on the CPU: docs")
     options = parser.parse_args()
     full = options.size is None and options.threads is None and options.device == "cpu" and options.model is None
+    path = options.json or (DOCS / "evidence" / "latency.json" if full else None)
     asked = {name: str(value) for name, value in vars(options).items() if name != "json"}
     record: dict[str, Any] = {"machine": machine(), **asked, "repetitions": options.repetitions}
     print(in_words(record["machine"]), flush=True)
     finished = []
-    for made in cases(options, record):
+    for made in cases(options, record, path is not None):
         finished.append(made)
         print(f"\n{section(made)}", flush=True)
     record["cases"] = finished
     if full:
         write_section(DOCS / "performance.md", "latency", page(record))
         write_section(README, "latency", summary(record))
-    path = options.json or (DOCS / "evidence" / "latency.json" if full else None)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from tqdm import tqdm
 
 from runtime.bundle import GRAPHS, open_bundle
 from runtime.frames import lattice
-from runtime.samplers.onnx import PRECISIONS, OnnxSampler
+from runtime.samplers.onnx import PRECISIONS, OnnxSampler, usable_cores
 from runtime.version import __version__
 from training.correlation import srocc
 from training.data import Photograph, read_rgb, read_scores
@@ -51,7 +50,7 @@ def _score(photograph: Photograph, count: int) -> NDArray[np.float32]:
 
 def measure(path: Path, precisions: list[str], photographs: list[Photograph], count: int) -> NDArray[np.float32]:
     """float32 photographs×precisions×count."""
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_start, initargs=(path, precisions)) as pool:
+    with ProcessPoolExecutor(usable_cores(), initializer=_start, initargs=(path, precisions)) as pool:
         made = pool.map(_score, photographs, [count] * len(photographs))
         return np.stack(list(tqdm(made, "scoring", len(photographs), disable=None)))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ import export
 from export.catalogue import DENOISERS, METRICS
 from runtime import Certifier
 from runtime.frames import lattice
+from runtime.samplers.onnx import usable_cores
 from runtime.version import __version__
 from training.data import read_rgb, read_scores
 
@@ -327,13 +327,13 @@ def main() -> None:
     if not done:
         checkpoint.write_text(header + "\n")
     jobs = [(i, centre(read_rgb(path)), bundle, directions) for i, path in enumerate(paths) if i not in done]
-    with ProcessPoolExecutor(os.cpu_count()) as pool, checkpoint.open("a") as log:
+    with ProcessPoolExecutor(usable_cores()) as pool, checkpoint.open("a") as log:
         for made in tqdm(pool.map(attack_frame, jobs), "attacking", total=len(jobs), disable=None):
             done[made["frame"]] = made
             log.write(json.dumps(made) + "\n")
             log.flush()
     frames = [done[i] for i in range(len(paths))]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
         wide = pool.map(large_half_width, [(centre(read_rgb(path)), bundle) for path in paths])
         half_widths = list(tqdm(wide, "certifying the large radius", total=len(paths), disable=None))
     record = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from export.pictures import photograph
 from runtime import Certifier
+from runtime.samplers.onnx import usable_cores
 
 from .latency import frame_of
 from .machine import in_words, machine
@@ -72,7 +72,7 @@ print(first, peak())
 
 def measure() -> dict[str, Any]:
     """The record."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     jobs: dict[str, Callable[[], float]] = {}
     for samples in SAMPLES:
         jobs[f"n = {samples}"] = seconds(samples, 256, 1)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from runtime.bundle import open_bundle
 from runtime.frames import lattice
-from runtime.samplers.onnx import OnnxSampler
+from runtime.samplers.onnx import OnnxSampler, usable_cores
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _rows(
                 known = dict(zip(stored["names"].tolist(), stored["rows"], strict=True))
     missing = [item for item in items if item.name not in known]
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc=title, disable=None)
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_start, initargs=(bundle, sigma)) as pool, bar:
+    with ProcessPoolExecutor(usable_cores(), initializer=_start, initargs=(bundle, sigma)) as pool, bar:
         for start in range(0, len(missing), 100):
             chunk = missing[start : start + 100]
             for item, row in zip(chunk, pool.map(_score, chunk, [count] * len(chunk)), strict=True):

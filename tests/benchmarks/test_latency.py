@@ -49,13 +49,15 @@ def test_interrupted_run_goes_on_after_its_last_case(tmp_path: Path, monkeypatch
     monkeypatch.setattr(latency, "CHECKPOINT", tmp_path / "build" / "latency.json")
     options = Namespace(size=["256", "512", "1080p"], threads=[1])
     with pytest.raises(KeyboardInterrupt):
-        list(latency.cases(options, {"commit": "a"}))
-    assert [made["size"] for made in latency.cases(options, {"commit": "a"})] == options.size
+        list(latency.cases(options, {"commit": "a"}, True))
+    assert [made["size"] for made in latency.cases(options, {"commit": "a"}, True)] == options.size
     assert measured == ["256", "512", "interrupted", "1080p"]
     assert not latency.CHECKPOINT.exists()
 
     latency.CHECKPOINT.write_text(json.dumps({"record": {"commit": "a"}, "cases": [{"size": "of another commit"}]}))
-    assert [made["size"] for made in latency.cases(options, {"commit": "b"})] == options.size
+    assert [made["size"] for made in latency.cases(options, {"commit": "a"}, False)] == options.size
+    assert latency.CHECKPOINT.exists()  # a quick look leaves it to the run that it belongs to
+    assert [made["size"] for made in latency.cases(options, {"commit": "b"}, True)] == options.size
 
 
 def test_readme_has_the_rows_that_answer_its_reader() -> None:
