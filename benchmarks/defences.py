@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import export
-from export.catalogue import DEFAULT_METRIC, NO_DENOISER, OTHER_DENOISER, denoiser_for
+from export.catalogue import NO_DENOISER, OTHER_DENOISER, SHIPPED_METRIC, denoiser_for
 from runtime.bundle import open_bundle
 from runtime.errors import BundleError
 
@@ -30,7 +30,7 @@ def _defences(metric: str) -> dict[str, tuple[str, str]]:
 
 
 SMOOTHED = {
-    MAIN_METRIC: {**_defences(MAIN_METRIC), SHIPPED: (DEFAULT_METRIC, denoiser_for(DEFAULT_METRIC))},
+    MAIN_METRIC: {**_defences(MAIN_METRIC), SHIPPED: (SHIPPED_METRIC, denoiser_for(SHIPPED_METRIC))},
     SECOND_METRIC: _defences(SECOND_METRIC),
 }
 """Undefended metric → defence → (metric, denoiser), names of the export catalogue. "none" is MS without noise."""
@@ -39,9 +39,9 @@ SMOOTHED = {
 def bundle_path(folder: Path, metric: str, defence: str) -> Path:
     """Where the bundle of a defence is kept, built on first use and again whenever its weights have changed."""
     path = folder / f"{metric}-{defence}"
-    judge, cleaner = SMOOTHED[metric][defence]
-    denoiser = export.load_denoiser(cleaner)
-    wanted = export.load_metric(judge).part, denoiser.part if denoiser else None
+    metric_spec, denoiser_spec = SMOOTHED[metric][defence]
+    denoiser = export.load_denoiser(denoiser_spec)
+    wanted = export.load_metric(metric_spec).part, denoiser.part if denoiser else None
     try:
         manifest = open_bundle(path).manifest
         if (manifest.metric, manifest.denoiser) == wanted:
@@ -49,7 +49,7 @@ def bundle_path(folder: Path, metric: str, defence: str) -> Path:
     except BundleError:
         pass
     folder.mkdir(parents=True, exist_ok=True)
-    export.build(judge, cleaner, out=path)
+    export.build(metric_spec, denoiser_spec, out=path)
     return path
 
 

@@ -38,7 +38,7 @@ from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, open_bundle
 from runtime.drawing import CHUNK
 from runtime.frames import Lattice, lattice
 from runtime.noise import KEY_BYTES, key_words, table_for
-from runtime.samplers.gpu import Driver, Engine, GpuSampler
+from runtime.samplers.gpu import Device, Engine, GpuSampler
 from runtime.samplers.kernels import noise_grid
 from runtime.samplers.kernels.table import device_table
 from runtime.samplers.pycuda_driver import load_pycuda
@@ -97,10 +97,10 @@ def case(certifier: Certifier, card: Card, size: tuple[int, int], repetitions: i
     assert isinstance(sampler, GpuSampler)
     frame = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     clean = lattice(frame, downscale=sampler.downscale)
-    driver, engine = sampler.parts
+    device, engine = sampler.parts
     certificates = [_seconds(certifier, frame) for _ in range(repetitions + 1)][1:]
-    with driver.current():
-        alone = _alone(card, driver, engine, clean, sampler.sigma, repetitions)
+    with device.current():
+        alone = _alone(card, device, engine, clean, sampler.sigma, repetitions)
     whole = statistics.median(certificates) * 1e3
     values, batch = clean.values.size, engine.batch
     batches = batches_of(certifier.samples, batch)
@@ -139,30 +139,30 @@ def _seconds(certifier: Certifier, frame: NDArray[np.uint8]) -> float:
 
 
 def _alone(
-    card: Card, driver: Driver, engine: Engine, clean: Lattice, sigma: float, repetitions: int
+    card: Card, device: Device, engine: Engine, clean: Lattice, sigma: float, repetitions: int
 ) -> dict[str, float]:
     """Median milliseconds a launch of the noise, a copy of as many bytes, and a run of the engine on its last input."""
-    stream, values, batch = driver.engine_stream, clean.values.size, engine.batch
+    stream, values, batch = device.engine_stream, clean.values.size, engine.batch
     law = device_table(table_for(sigma, clean))
     moved = launch_bytes(values, batch) // 2
     held: list[int] = []
 
     def room(size: int) -> int:
-        held.append(address := driver.allocate(size))
+        held.append(address := device.allocate(size))
         return address
 
     def uploaded(array: NDArray[Any]) -> int:
-        driver.upload(address := room(array.nbytes), array, stream)
+        device.upload(address := room(array.nbytes), array, stream)
         return address
 
     try:
         tables = law.arguments(*(uploaded(array) for array in (law.jumps, law.ranks, law.upper)))
         words = [int(word) for word in key_words(KEY)]
         given = (uploaded(clean.values), values, batch, *tables, *words, 0, room(4 * values * batch))
-        grid = noise_grid(values, batch, driver.resident("noise_f32"))
+        grid = noise_grid(values, batch, device.resident("noise_f32"))
         source, to = room(moved), room(moved)
         jobs: dict[str, Callable[[], None]] = {
-            "noise": lambda: driver.launch("noise_f32", grid, given, stream),
+            "noise": lambda: device.launch("noise_f32", grid, given, stream),
             "copy": lambda: card.copy(to, source, moved, stream),
             "engine": lambda: engine.run(0, stream),
         }
@@ -174,9 +174,9 @@ def _alone(
                     times[name].append(found)
         return {name: statistics.median(found) for name, found in times.items()}
     finally:
-        driver.synchronize(stream)
+        device.synchronize(stream)
         for address in held:
-            driver.free(address)
+            device.free(address)
 
 
 def _often(job: Callable[[], None]) -> None:
@@ -188,16 +188,16 @@ def memory(certifier: Certifier, card: Card, frames: int) -> dict[str, int]:
     """Bytes in use more after ``frames`` frames than after the first SETTLED, on the device and on the host."""
     sampler = certifier.sampler
     assert isinstance(sampler, GpuSampler)
-    driver, _ = sampler.parts
+    device, _ = sampler.parts
     pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     used: list[tuple[int, int]] = []
     for index in tqdm(range(frames), "memory", disable=None):
         certifier.certify(np.roll(pixels, index, axis=1))
         if index + 1 in (min(SETTLED, frames), frames):
-            with driver.current():
+            with device.current():
                 used.append((-card.free_bytes(), _resident()))
-    (device, host), (device_last, host_last) = used[0], used[-1]
-    return {"frames": frames, "device_bytes": device_last - device, "host_bytes": host_last - host}
+    (card_bytes, host), (card_last, host_last) = used[0], used[-1]
+    return {"frames": frames, "device_bytes": card_last - card_bytes, "host_bytes": host_last - host}
 
 
 def _resident() -> int:

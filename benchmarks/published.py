@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import export
-from export.catalogue import DEFAULT_METRIC, denoiser_for
+from export.catalogue import SHIPPED_METRIC, denoiser_for
 from runtime.frames import lattice
 from runtime.ranks import order_statistics
 
 DOWNSCALE = 2
 
 
-def networks(device: str, metric: str = DEFAULT_METRIC) -> tuple[nn.Module, nn.Module]:
+def networks(device: str, metric: str = SHIPPED_METRIC) -> tuple[nn.Module, nn.Module]:
     """A metric of the catalogue and the denoiser that was trained for it, without gradients."""
     denoiser = export.load_denoiser(denoiser_for(metric))
     assert denoiser is not None
-    judge, clean = export.load_metric(metric).module, denoiser.module
-    return judge.eval().requires_grad_(False).to(device), clean.eval().requires_grad_(False).to(device)
+    loaded, clean = export.load_metric(metric).module, denoiser.module
+    return loaded.eval().requires_grad_(False).to(device), clean.eval().requires_grad_(False).to(device)
 
 
 def picture(frame: NDArray[Any], device: str) -> Tensor:
@@ -44,7 +44,7 @@ class PublishedLoop:
 
     name = "PyTorch, eager fp32: the published loop"
 
-    def __init__(self, device: str, sigma: float, batch: int, metric: str = DEFAULT_METRIC) -> None:
+    def __init__(self, device: str, sigma: float, batch: int, metric: str = SHIPPED_METRIC) -> None:
         self._metric, self._denoiser = networks(device, metric)
         self._device = device
         self._sigma = sigma

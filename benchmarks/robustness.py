@@ -71,8 +71,8 @@ def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
 def networks() -> tuple[nn.Module, dict[str, Score]]:
     """The bare metric, and defence → f, the function whose median is reported; none holds gradients."""
     functions: dict[str, Score] = {}
-    for defence, (judge, cleaner) in DEFENCES.items():
-        metric, loaded = export.load_metric(judge).module, export.load_denoiser(cleaner)
+    for defence, (metric_spec, denoiser_spec) in DEFENCES.items():
+        metric, loaded = export.load_metric(metric_spec).module, export.load_denoiser(denoiser_spec)
         functions[defence] = metric if loaded is None else _chain(metric, loaded.module)
     return export.load_metric(MAIN_METRIC).module, functions
 

@@ -16,13 +16,13 @@ from .fuse import Fused
 from .graph import export_graph
 from .kernels import compile_kernels
 from .load import Loaded, load_denoiser, load_metric
-from .parity import compare, onnx_scores, torch_scores
+from .parity import check_parity, onnx_scores, torch_scores
 from .precision import to_fp16
 from .verify import verify
 
 __all__ = [
     "build",
-    "compare",
+    "check_parity",
     "compile_bundle",
     "compile_kernels",
     "describe",

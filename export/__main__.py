@@ -42,7 +42,7 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
 
 def _parser() -> argparse.ArgumentParser:
     from .build import DEFAULTS, DOWNSCALE, NAME, SIGMA
-    from .catalogue import DEFAULT_METRIC, OTHER_DENOISER
+    from .catalogue import OTHER_DENOISER, SHIPPED_METRIC
 
     parser = argparse.ArgumentParser(
         "python -m export",
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_parts(
         make,
-        DEFAULT_METRIC,
+        SHIPPED_METRIC,
         f"; default the one trained for a metric of the catalogue, else {OTHER_DENOISER}, trained for pixels",
     )
     for role in ("metric", "denoiser"):

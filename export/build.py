@@ -30,7 +30,7 @@ from runtime.bundle import (
 from runtime.errors import ExportError
 from runtime.version import __version__
 
-from .catalogue import DEFAULT_METRIC, MODEL_CARD, denoiser_for
+from .catalogue import MODEL_CARD, SHIPPED_METRIC, denoiser_for
 from .checks import check_finite, check_function
 from .describe import summarise
 from .fuse import Fused, check_contract
@@ -38,7 +38,7 @@ from .graph import check_graph, export_graph, trace_shape
 from .int8 import to_int8
 from .int8_gate import int8_parity, seen_values
 from .load import Loaded, load_denoiser, load_metric
-from .parity import Measurement, compare, onnx_scores, torch_scores, with_minimum
+from .parity import Measurement, check_parity, onnx_scores, torch_scores, with_minimum
 from .pictures import PHOTOGRAPHS, noisy, unit
 from .precision import to_fp16
 from .precision_gate import fp16_parity
@@ -58,7 +58,7 @@ def silent(_: str) -> None:
 
 
 def build(
-    metric: str | nn.Module = DEFAULT_METRIC,
+    metric: str | nn.Module = SHIPPED_METRIC,
     denoiser: str | nn.Module | None = None,
     *,
     out: Path | str,
@@ -95,12 +95,13 @@ def build(
     contract = InputContract(sigma=sigma, downscale=downscale, height=height, width=width, batch=batch)
     _check_options(contract, score_range, name, defaults)
     report("loading the metric and the denoiser")
-    judge = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
+    loaded_metric = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
     chosen = denoiser_for(metric) if denoiser is None else denoiser
-    cleaner = load_denoiser(chosen, denoiser_weights, licence=denoiser_licence, version=denoiser_version)
-    if cleaner is not None and cleaner.sigma not in (None, sigma):
-        report(f"warning: {cleaner.part.name} was trained at sigma {cleaner.sigma:g}, not {sigma:g}: intervals widen")
-    fused = Fused(judge.module, cleaner.module if cleaner else None)
+    loaded_denoiser = load_denoiser(chosen, denoiser_weights, licence=denoiser_licence, version=denoiser_version)
+    if loaded_denoiser is not None and loaded_denoiser.sigma not in (None, sigma):
+        trained_at = f"{loaded_denoiser.part.name} was trained at sigma {loaded_denoiser.sigma:g}"
+        report(f"warning: {trained_at}, not {sigma:g}: intervals widen")
+    fused = Fused(loaded_metric.module, loaded_denoiser.module if loaded_denoiser else None)
 
     report("checking the PyTorch network: finite, deterministic, one picture at a time")
     count, _, trace_height, trace_width = trace_shape(contract)
@@ -118,29 +119,29 @@ def build(
 
     report("comparing the graph with PyTorch on noisy photographs")
     contract = with_minimum(reference, graph, contract)
-    compared = compare(reference, graph, contract)
+    compared = check_parity(reference, graph, contract)
     parity = compared.parity
     report(
         f"parity: score {parity.score_difference:.2g}, interval {parity.interval_difference:.2g}, both in score units"
     )
     if compared.lowest == compared.highest:
         report(f"warning: every photograph scored {compared.lowest:g}: are the metric's weights loaded?")
-    score = _score(judge, score_range, lower_is_better, compared)
+    score = _score(loaded_metric, score_range, lower_is_better, compared)
 
     contents, parities = {MODEL: data}, {FP32: parity}
     if fp16:
         contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
     if int8:
         contents[GRAPHS[INT8]], parities[INT8] = _int8_variant(data, contract, score, keep_fp32, report)
-    if (judge.shipped or (cleaner and cleaner.shipped)) and MODEL_CARD.is_file():
+    if (loaded_metric.shipped or (loaded_denoiser and loaded_denoiser.shipped)) and MODEL_CARD.is_file():
         contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
     manifest = Manifest(
         name=name,
         files={file: file_entry(content) for file, content in contents.items()},
         input=contract,
         score=score,
-        metric=judge.part,
-        denoiser=cleaner.part if cleaner else None,
+        metric=loaded_metric.part,
+        denoiser=loaded_denoiser.part if loaded_denoiser else None,
         defaults=defaults,
         parity=parities,
         made_with=made_with(),
@@ -211,10 +212,10 @@ def _check_options(
 
 
 def _score(
-    judge: Loaded, score_range: tuple[float, float] | None, lower_is_better: bool | None, compared: Measurement
+    loaded_metric: Loaded, score_range: tuple[float, float] | None, lower_is_better: bool | None, compared: Measurement
 ) -> ScoreContract:
     """What is stated of the score, or known of the metric; checked against what was measured."""
-    known = judge.score or ScoreContract(None, None, higher_is_better=True)
+    known = loaded_metric.score or ScoreContract(None, None, higher_is_better=True)
     if score_range is not None:
         known = replace(known, minimum=float(score_range[0]), maximum=float(score_range[1]))
     if lower_is_better is not None:

@@ -16,7 +16,7 @@ MODEL_CARD = WEIGHTS / "MODEL_CARD.md"
 NO_DENOISER = "none"
 """The denoiser's name for median smoothing alone."""
 
-DEFAULT_METRIC = "mobilenet_v1_050_joint"
+SHIPPED_METRIC = "mobilenet_v1_050_joint"
 OTHER_DENOISER = "unet_16_mse"
 """Behind a metric that none was trained for: it was trained for pixels alone."""
 
@@ -52,7 +52,7 @@ METRICS = {
         denoiser=denoiser,
     )
     for name, spec, file, denoiser in (
-        (DEFAULT_METRIC, "mobilenet:mobilenet_v1_050", "joint_metric", "unet_16_joint"),
+        (SHIPPED_METRIC, "mobilenet:mobilenet_v1_050", "joint_metric", "unet_16_joint"),
         ("mobilenet_v1_050", "mobilenet:mobilenet_v1_050", "metric", "unet_16"),  # trained on clean pictures
         ("bilinear_025", "bilinear:bilinear_025", "bilinear_025", "unet_16_bilinear"),  # another architecture
     )

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from runtime.bundle import GRAPHS, Bundle, Engine, file_entry, write_bundle
+from runtime.bundle import GRAPHS, Bundle, PlanKey, file_entry, write_bundle
 from runtime.driver import Gpu, find_gpus
 from runtime.engines import narrowest, plan_name
 from runtime.errors import DeviceError, ExportError
-from runtime.flavours import MODULES, load_flavour
+from runtime.flavours import FLAVOURS, load_flavour
 from runtime.samplers.kernels import FOLDER
 
 from .build import Report, silent
@@ -26,7 +26,7 @@ from .tensorrt import Options, compile_plan, make_profile
 CUDA = "cuda"
 """The target without an engine: ONNX Runtime's CUDA provider runs the graph, and only the kernels are needed."""
 
-TARGETS = (CUDA, *MODULES)
+TARGETS = (CUDA, *FLAVOURS)
 """What a GPU can run a bundle with."""
 
 SMS = ("sm86", "sm89", "sm120")
@@ -93,7 +93,7 @@ def compile_bundle(
     return write_bundle(out or bundle.path, written, contents)
 
 
-def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Iterator[tuple[str, Engine, bytes]]:
+def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Iterator[tuple[str, PlanKey, bytes]]:
     """Name, key and bytes of each engine of a request, compiled as they are asked for; what is wrong is said before."""
     manifest = bundle.manifest
     profile = make_profile(manifest.input, request.batch, request.sizes)
@@ -107,7 +107,7 @@ def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Ite
     hardware = (request.hardware or "same-gpu") if full else "same-sm"
     made_on = gpus[0] if gpus else None
 
-    def compiled(precision: str, sm: str) -> tuple[str, Engine, bytes]:
+    def compiled(precision: str, sm: str) -> tuple[str, PlanKey, bytes]:
         report(f"compiling {precision} for {sm} with {request.flavour} {trt.__version__}")
         started = time.monotonic()
         options = Options(
@@ -116,7 +116,7 @@ def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Ite
         plan = compile_plan(trt, bundle.read(GRAPHS[precision]), options)
         name = plan_name(sm, request.flavour, trt.__version__, precision)
         report(f"{name}: {len(plan) / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
-        engine = Engine(
+        engine = PlanKey(
             model_sha256=bundle.graph_digest(precision),
             precision=precision,
             flavour=request.flavour,

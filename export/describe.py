@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from runtime.bundle import MODEL, Bundle, Engine, InputContract, Parity, Part, ScoreContract
+from runtime.bundle import MODEL, Bundle, InputContract, Parity, Part, PlanKey, ScoreContract
 from runtime.samplers.kernels import FOLDER
 
 
@@ -86,7 +86,7 @@ def _parity(parity: Parity) -> str:
     return f"{worst} from {parity.reference} on {parity.pictures} photographs"
 
 
-def _engine(engine: Engine) -> str:
+def _engine(engine: PlanKey) -> str:
     profile = engine.profile
     low, best, high = (f"{width}×{height}" for height, width in (profile.minimum, profile.optimum, profile.maximum))
     hardware = "" if engine.hardware == "same-sm" else f", {engine.hardware}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.bundle import ENGINE_PRECISIONS, HARDWARE
 from runtime.errors import ExportError
-from runtime.flavours import MODULES
+from runtime.flavours import FLAVOURS
 
 from .compile import CUDA, SMS, Request
 from .tensorrt import BATCH, MAXIMUM, OPTIMUM
@@ -91,6 +91,6 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
         ("--sizes", options.sizes, None),
     ):
         if value and (target not in targets if target else not targets):
-            wanted = target or " or ".join(MODULES)
+            wanted = target or " or ".join(FLAVOURS)
             raise ExportError(f"{option} is for --target {wanted}: name that target, or leave the option out")
     return requests

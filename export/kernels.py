@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import DependencyError, ExportError
-from runtime.samplers.kernels import KERNELS, MODULES, cubin_file, ptx_file, source
+from runtime.samplers.kernels import KERNELS, SOURCES, cubin_file, ptx_file, source
 
 SMS = (75, 80, 86, 89, 90, 100, 120)
 """Compute capabilities × 10: Turing, Ampere (data centre, consumer), Ada, Hopper, Blackwell (data centre, consumer)."""
@@ -54,7 +54,7 @@ def compile_kernels(sms: Sequence[int] = SMS, report: Callable[[str], None] = la
     if unknown := sorted(set(sms) - set(known)):
         raise ExportError(f"NVRTC {compiler_version()} cannot compile for {unknown}: it knows {sorted(known)}")
     files = {}
-    for module in MODULES:
+    for module in SOURCES:
         for sm in sorted(set(sms)):
             files[cubin_file(module, sm)], log = _compile(nvrtc, source(module), f"{module}.cu", f"sm_{sm}")
             for usage in read_usage(log, [name for name, kernel in KERNELS.items() if kernel.module == module], sm):

@@ -51,7 +51,7 @@ Check = Callable[[NDArray[np.float32], NDArray[np.float32], str, tuple[int, int]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What :func:`compare` measured; ``lowest`` and ``highest`` score of all samples of all photographs."""
+    """What :func:`check_parity` measured; ``lowest`` and ``highest`` score of all samples of all photographs."""
 
     parity: Parity
     lowest: float
@@ -129,7 +129,7 @@ def _finite(scores: Scores, sample: NDArray[np.float32]) -> bool:
         return False
 
 
-def compare(reference: Scores, graph: Scores, contract: InputContract) -> Measurement:
+def check_parity(reference: Scores, graph: Scores, contract: InputContract) -> Measurement:
     """Compare PyTorch and the graph on noisy photographs. Raises ExportError above ``TOLERANCE``."""
     return measure(reference, graph, contract, "pytorch fp32", _check_rounding)
 

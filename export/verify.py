@@ -22,7 +22,7 @@ from .fuse import Fused
 from .graph import check_graph
 from .int8_gate import int8_parity
 from .load import Loaded, load_denoiser, load_metric
-from .parity import compare, onnx_scores, torch_scores
+from .parity import check_parity, onnx_scores, torch_scores
 from .precision_gate import fp16_parity
 
 _SIZE = 128
@@ -72,11 +72,11 @@ def verify(
         missing = " and ".join(f"--{n}" for n, s in (("metric", metric), ("denoiser", denoiser)) if s is None)
         report(f"parity: not measured, the parts are not in the catalogue: name them with {missing}")
         return None
-    judge, cleaner = load_metric(metric, metric_weights), load_denoiser(denoiser, denoiser_weights)
-    _check_part("metric", judge, parts[0])
-    _check_part("denoiser", cleaner, parts[1])
-    reference = torch_scores(Fused(judge.module, cleaner.module if cleaner else None), contract)
-    measured = compare(reference, graph, contract).parity
+    loaded_metric, loaded_denoiser = load_metric(metric, metric_weights), load_denoiser(denoiser, denoiser_weights)
+    _check_part("metric", loaded_metric, parts[0])
+    _check_part("denoiser", loaded_denoiser, parts[1])
+    reference = torch_scores(Fused(loaded_metric.module, loaded_denoiser.module if loaded_denoiser else None), contract)
+    measured = check_parity(reference, graph, contract).parity
     report(
         f"parity: score {measured.score_difference:.2g}, interval {measured.interval_difference:.2g}, in score units"
     )

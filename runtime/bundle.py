@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from .errors import BundleError
-from .flavours import MODULES
+from .flavours import FLAVOURS
 
 _T = TypeVar("_T")
 
@@ -131,7 +131,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Engine:
+class PlanKey:
     """What one compiled plan is bound to. ``engines.py`` says whether it fits.
 
     ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
@@ -166,7 +166,7 @@ class Manifest:
     defaults: Defaults
     parity: Mapping[str, Parity]
     made_with: Mapping[str, str] = field(default_factory=dict)
-    engines: Mapping[str, Engine] = field(default_factory=dict)
+    engines: Mapping[str, PlanKey] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -228,8 +228,8 @@ def _parse(kind: type[_T], value: Any, where: str) -> _T:
         raise BundleError(f"{MANIFEST}: {where}: {error}") from None
 
 
-def _engine(value: Any, where: str) -> Engine:
-    engine = _parse(Engine, value, where)
+def _engine(value: Any, where: str) -> PlanKey:
+    engine = _parse(PlanKey, value, where)
     profile = _parse(Profile, engine.profile, f"{where}.profile")
     sizes = [_size(size, f"{where}.profile") for size in (profile.minimum, profile.optimum, profile.maximum)]
     return replace(engine, profile=Profile(profile.batch, *sizes))
@@ -308,14 +308,14 @@ def _parity(parity: Parity) -> bool:
     return right and _number(*differences) and min(differences) >= 0
 
 
-def _key(engine: Engine) -> bool:
+def _key(engine: PlanKey) -> bool:
     """Are all words of the key there, and known where they are from a list?"""
     built_on = [word for word in (engine.gpu, engine.driver, engine.cuda) if word is not None]
     return (
         _sha256(engine.model_sha256)
         and _words(engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware, *built_on)
         and engine.precision in ENGINE_PRECISIONS
-        and engine.flavour in MODULES
+        and engine.flavour in FLAVOURS
         and engine.hardware in HARDWARE
         and re.fullmatch("sm[0-9]+", engine.sm) is not None
         and type(engine.version_compatible) is bool

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, Engine
+from .bundle import ENGINE_PRECISIONS, GRAPHS, Bundle, PlanKey
 from .errors import BundleError, DeviceError
 
 _AMPERE = 80
@@ -23,7 +23,7 @@ _AMPERE = 80
 
 @dataclass(frozen=True)
 class Target:
-    """What would run a plan: a ``flavour`` of ``flavours.MODULES`` and its full ``version``, on a GPU.
+    """What would run a plan: a ``flavour`` of ``flavours.FLAVOURS`` and its full ``version``, on a GPU.
 
     ``sm``: its compute capability, sm89 for 8.9. ``gpu``: its name, None where unknown.
     """
@@ -92,7 +92,7 @@ def find_plan(
 
 
 def mismatch(
-    engine: Engine,
+    engine: PlanKey,
     bundle: Bundle,
     target: Target,
     precision: str,
@@ -140,7 +140,7 @@ def rebuild_command(bundle: Bundle, target: Target, precision: str) -> str:
     return f"python -m export compile {bundle.path} --target {target.flavour}{sm} --precision {precision}"
 
 
-def _version_fits(engine: Engine, version: str) -> bool:
+def _version_fits(engine: PlanKey, version: str) -> bool:
     if not engine.version_compatible:
         return engine.version == version
     made, here = _numbers(engine.version), _numbers(version)
@@ -151,7 +151,7 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
-def _hardware_fits(engine: Engine, target: Target) -> bool:
+def _hardware_fits(engine: PlanKey, target: Target) -> bool:
     if engine.hardware == "ampere+":
         return _capability(target.sm) >= _AMPERE
     same = engine.sm == target.sm
@@ -165,7 +165,7 @@ def _capability(sm: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _hardware(engine: Engine) -> str:
+def _hardware(engine: PlanKey) -> str:
     if engine.hardware == "ampere+":
         return f"GPUs from sm{_AMPERE}"
     return f"{engine.sm} on {engine.gpu} only" if engine.hardware == "same-gpu" else engine.sm

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import DependencyError
 
-MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
+FLAVOURS = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 """Flavour → names its module goes by; NVIDIA's RTX wheels come with and without the package around the bindings."""
 
 INSTALL = {
@@ -23,7 +23,7 @@ INSTALL = {
 def load_flavour(flavour: str) -> Any:
     """The module of a flavour. Raises DependencyError with how to install it, or why it cannot be loaded."""
     reason = "it is not installed"
-    for name in MODULES[flavour]:
+    for name in FLAVOURS[flavour]:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:

@@ -27,7 +27,7 @@ from .batches import crops, noisy
 from .data import Photograph, cut_to, read_training_set
 from .loop import batch_indices, generator_for, save_config, save_weights, train
 from .measure import measure
-from .networks import DEFAULT_METRIC, frozen_metric, load_weights, metric_weights
+from .networks import UNDEFENDED_METRIC, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
 from .objective import check_objective
 from .ranking import RANKINGS
@@ -58,7 +58,7 @@ class DenoiserConfig:
     copies: int = 1
     faults: float = 0.0
     start: str = ""
-    metric: str = DEFAULT_METRIC
+    metric: str = UNDEFENDED_METRIC
     metric_weights: str = ""
 
     def __post_init__(self) -> None:

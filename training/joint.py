@@ -31,7 +31,7 @@ from .loop import batch_indices, generator_for, save_config, save_weights, train
 from .loss import Scorer
 from .measure import measure
 from .metric import batch_loss
-from .networks import DEFAULT_METRIC, DENOISER_WEIGHTS, METRICS, frozen_metric, load_weights, metric_weights
+from .networks import DENOISER_WEIGHTS, METRICS, UNDEFENDED_METRIC, frozen_metric, load_weights, metric_weights
 from .networks.unet import UNet
 from .objective import check_objective
 from .ranking import RANKINGS
@@ -46,7 +46,7 @@ class JointConfig:
     denoiser's that was trained against it. ``width``: of the denoiser.
     """
 
-    metric: str = DEFAULT_METRIC
+    metric: str = UNDEFENDED_METRIC
     metric_weights: str = ""
     start_metric: str = ""
     start_denoiser: str = ""

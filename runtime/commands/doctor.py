@@ -14,11 +14,10 @@ from typing import Any
 from ..bundle import Bundle, open_bundle
 from ..driver import find_gpus
 from ..errors import BiqaError, DeviceError
-from ..flavours import INSTALL, MODULES
+from ..flavours import FLAVOURS, INSTALL
 from ..noise import COMPILED
 from ..samplers import pycuda_driver
-from ..samplers.kernels import MODULES as KERNELS
-from ..samplers.kernels import add_kernels, ptx_file
+from ..samplers.kernels import SOURCES, add_kernels, ptx_file
 from ..samplers.routes import find_route
 from ..version import __version__
 
@@ -38,10 +37,10 @@ _PACKAGES = (
 
 _GPU_PACKAGES = (
     # name, modules, distributions, how to get it
-    ("tensorrt", MODULES["tensorrt"], ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), INSTALL["tensorrt"]),
+    ("tensorrt", FLAVOURS["tensorrt"], ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), INSTALL["tensorrt"]),
     (
         "tensorrt_rtx",
-        MODULES["tensorrt-rtx"],
+        FLAVOURS["tensorrt-rtx"],
         ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13", "tensorrt-rtx"),
         INSTALL["tensorrt-rtx"],
     ),
@@ -195,8 +194,8 @@ def _gpu_files(model: Path | None) -> dict[str, Any]:
 
 
 def _kernels(bundle: Bundle) -> dict[str, Any]:
-    found = all(ptx_file(module) in bundle.manifest.files for module in KERNELS)
-    return {"found": ", ".join(KERNELS) if found else None, "install": None if found else add_kernels(bundle.path)}
+    found = all(ptx_file(module) in bundle.manifest.files for module in SOURCES)
+    return {"found": ", ".join(SOURCES) if found else None, "install": None if found else add_kernels(bundle.path)}
 
 
 def _text(report: dict[str, Any]) -> str:

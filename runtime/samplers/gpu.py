@@ -8,7 +8,7 @@ it, Nj+1 before Ej, waits once, and has got ``count`` floats. The lattice is upl
 or summed on the device where the frame is there already, read where it lies. Everything is allocated when a frame size
 comes for the first time, and kept until another comes.
 
-A device is reached through two narrow protocols: ``Driver`` (memory, streams, kernels: ``pycuda_driver.py``) and
+A device is reached through two narrow protocols: ``Device`` (memory, streams, kernels: ``pycuda_driver.py``) and
 ``Engine`` (the network: ``tensorrt.py`` and ``onnx_cuda.py``). The tests put recording ones in their place.
 """
 
@@ -36,11 +36,11 @@ SLOTS = 2
 """Inputs of the engine: one is filled while the other is read."""
 
 
-class Driver(Protocol):
+class Device(Protocol):
     """Memory, streams, events and kernels of one GPU. Streams and events are opaque; addresses are integers.
 
     Everything but ``current`` and ``close`` is called within ``current()``, which makes the GPU's context the calling
-    thread's. Errors are the driver's own.
+    thread's. Errors are the device's own.
     """
 
     noise_stream: Any
@@ -120,26 +120,26 @@ class Engine(Protocol):
 
 
 class _Memory:
-    """What is allocated on a driver, noted at once, so that nothing is lost whatever fails."""
+    """What is allocated on a device, noted at once, so that nothing is lost whatever fails."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, device: Device) -> None:
+        self._device = device
         self._held: list[int | NDArray[Any]] = []
 
     def device(self, size: int) -> int:
         """The address of ``size`` bytes."""
-        self._held.append(address := self._driver.allocate(size))
+        self._held.append(address := self._device.allocate(size))
         return address
 
     def pinned(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
-        self._held.append(values := self._driver.allocate_pinned(count, dtype))
+        self._held.append(values := self._device.allocate_pinned(count, dtype))
         return values
 
     def free(self) -> None:
         """Free all of it. What a failed device refuses is passed over: its context is lost, and the memory with it."""
         while self._held:
             with suppress(Exception):
-                self._driver.free(self._held.pop())
+                self._device.free(self._held.pop())
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,13 @@ class _Frame:
 class GpuSampler:
     """A bundle's graph on a GPU. ``precision``: of the graph, whose SHA-256 is ``digest``. ``details``: for the record.
 
-    It owns ``driver`` and ``engine``. Several threads may call it: they take turns. A ``Lattice``, and the frame in
+    It owns ``device`` and ``engine``. Several threads may call it: they take turns. A ``Lattice``, and the frame in
     device memory that it may name, are taken as unchanged for as long as it is the same object; neither is kept. A call
     that fails releases all memory; the next one allocates it again.
     """
 
     def __init__(
-        self, bundle: Bundle, precision: str, driver: Driver, engine: Engine, details: Mapping[str, Any] | None = None
+        self, bundle: Bundle, precision: str, device: Device, engine: Engine, details: Mapping[str, Any] | None = None
     ) -> None:
         manifest = bundle.manifest
         self.sigma = manifest.input.sigma
@@ -179,16 +179,16 @@ class GpuSampler:
             **(details or {}),
         }
         self._contract = manifest.input
-        self._driver: Driver | None = driver  # None once closed
+        self._device: Device | None = device  # None once closed
         self._engine = engine
         self._batch = engine.batch
         self._lock = threading.Lock()
-        self._frame_memory, self._table_memory, self._score_memory = (_Memory(driver) for _ in range(3))
+        self._frame_memory, self._table_memory, self._score_memory = (_Memory(device) for _ in range(3))
         self._forget()
-        with driver.current():
-            self._filled = [driver.event() for _ in range(SLOTS)]
-            self._read = [driver.event() for _ in range(SLOTS)]
-            self._resident = driver.resident("noise_f32")
+        with device.current():
+            self._filled = [device.event() for _ in range(SLOTS)]
+            self._read = [device.event() for _ in range(SLOTS)]
+            self._resident = device.resident("noise_f32")
 
     def _forget(self) -> None:
         """Nothing is on the device: no frame size, no lattice, no noise table, no room for scores."""
@@ -200,83 +200,83 @@ class GpuSampler:
         self._scores_at = 0
 
     @property
-    def parts(self) -> tuple[Driver, Engine]:
+    def parts(self) -> tuple[Device, Engine]:
         """What it is made of, for measuring each by itself while nothing is scored. Raises ModelError once closed."""
-        if self._driver is None:
+        if self._device is None:
             raise closed(self.name)
-        return self._driver, self._engine
+        return self._device, self._engine
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
         check_size(lattice, self._contract, self.name)
         self._engine.check_size(lattice.height, lattice.width)
         first, second = (int(word) for word in key_words(key))
-        with self._turn(lambda error: failed(self.name, lattice, error)) as driver:
-            frame = self._prepare(driver, lattice, table, count)
-            return self._draw(driver, frame, (first, second), start, count)
+        with self._turn(lambda error: failed(self.name, lattice, error)) as device:
+            frame = self._prepare(device, lattice, table, count)
+            return self._draw(device, frame, (first, second), start, count)
 
     def host_copy(self, frame: DeviceFrame) -> NDArray[Any]:
         """The pixels, after all work of the CUDA context, on whichever stream they were written."""
         pixels = np.empty(frame.shape, frame.dtype)
-        with self._turn(lambda error: not_fetched(self.name, frame, error)) as driver:
-            if not driver.reads(frame.address):
+        with self._turn(lambda error: not_fetched(self.name, frame, error)) as device:
+            if not device.reads(frame.address):
                 raise FrameError(
                     f"the frame is in the memory of another GPU or CUDA context than {self.name}: keep both in the "
                     "primary context of GPU 0 (PyCUDA: import pycuda.autoprimaryctx), hand over yours with "
                     "open_tensorrt(context=…), or pass a host copy"
                 )
-            driver.synchronize_all()
-            driver.download_rows(pixels, frame.address, frame.pitch, driver.noise_stream)
-            driver.synchronize(driver.noise_stream)
+            device.synchronize_all()
+            device.download_rows(pixels, frame.address, frame.pitch, device.noise_stream)
+            device.synchronize(device.noise_stream)
         return pixels
 
     @contextmanager
-    def _turn(self, said: Callable[[Exception], ModelError]) -> Iterator[Driver]:
-        """The driver, in its context, for one thread at a time. ``said``: the error to raise for one of the device."""
+    def _turn(self, said: Callable[[Exception], ModelError]) -> Iterator[Device]:
+        """The device, in its context, for one thread at a time. ``said``: the error to raise for one of the device."""
         with self._lock:
-            driver = self._driver
-            if driver is None:
+            device = self._device
+            if device is None:
                 raise closed(self.name)
             try:
-                with driver.current():
+                with device.current():
                     try:
-                        yield driver
+                        yield device
                     except BaseException:
-                        self._release(driver)
+                        self._release(device)
                         raise
             except BiqaError:
                 raise
-            except Exception as error:  # the driver's, TensorRT's and ONNX Runtime's have no common base
+            except Exception as error:  # the device's, TensorRT's and ONNX Runtime's have no common base
                 raise said(error) from error
 
-    def _draw(self, driver: Driver, frame: _Frame, key: tuple[int, int], start: int, count: int) -> NDArray[np.float32]:
+    def _draw(self, device: Device, frame: _Frame, key: tuple[int, int], start: int, count: int) -> NDArray[np.float32]:
         """Enqueue every batch of one call, and wait for their scores."""
         batches = -(-count // self._batch)
         for index in range(batches):
             if index == 0:
-                self._fill(driver, frame, key, start, 0)
+                self._fill(device, frame, key, start, 0)
             if index + 1 < batches:
-                self._fill(driver, frame, key, start + (index + 1) * self._batch, (index + 1) % SLOTS)
+                self._fill(device, frame, key, start + (index + 1) * self._batch, (index + 1) % SLOTS)
             slot, offset = index % SLOTS, index * self._batch
-            driver.wait(driver.engine_stream, self._filled[slot])
-            self._engine.run(slot, driver.engine_stream)
-            driver.record(self._read[slot], driver.engine_stream)
+            device.wait(device.engine_stream, self._filled[slot])
+            self._engine.run(slot, device.engine_stream)
+            device.record(self._read[slot], device.engine_stream)
             wanted = min(self._batch, count - offset)
             arguments = (frame.score, wanted, offset, self._scores_at)
-            driver.launch("gather_scores", scores_grid(wanted), arguments, driver.engine_stream)
-        driver.download(self._pinned_scores[:count], self._scores_at, driver.engine_stream)
-        driver.synchronize(driver.engine_stream)
+            device.launch("gather_scores", scores_grid(wanted), arguments, device.engine_stream)
+        device.download(self._pinned_scores[:count], self._scores_at, device.engine_stream)
+        device.synchronize(device.engine_stream)
         return self._pinned_scores[:count].copy()
 
-    def _fill(self, driver: Driver, frame: _Frame, key: tuple[int, int], start: int, slot: int) -> None:
+    def _fill(self, device: Device, frame: _Frame, key: tuple[int, int], start: int, slot: int) -> None:
         """Enqueue lattice plus noise of samples start … start+batch−1, padding included, into an input."""
-        driver.wait(driver.noise_stream, self._read[slot])
+        device.wait(device.noise_stream, self._read[slot])
         size = frame.pinned.size
         arguments = (frame.lattice, size, self._batch, *self._law, *key, start, frame.inputs[slot])
-        driver.launch("noise_f32", noise_grid(size, self._batch, self._resident), arguments, driver.noise_stream)
-        driver.record(self._filled[slot], driver.noise_stream)
+        device.launch("noise_f32", noise_grid(size, self._batch, self._resident), arguments, device.noise_stream)
+        device.record(self._filled[slot], device.noise_stream)
 
-    def _prepare(self, driver: Driver, lattice: Lattice, table: NoiseTable, count: int) -> _Frame:
+    def _prepare(self, device: Device, lattice: Lattice, table: NoiseTable, count: int) -> _Frame:
         """Bring frame, unit and noise table to the device, with room for them where there is none.
 
         Nothing is running: every call ends with a wait, or releases what it used.
@@ -288,7 +288,7 @@ class GpuSampler:
             self._engine.bind(lattice.height, lattice.width, frame.inputs, frame.unit, frame.score)
         if self._table is not table:
             self._table = None
-            self._law = self._upload_table(driver, device_table(table))
+            self._law = self._upload_table(device, device_table(table))
             self._table = table
         if len(self._pinned_scores) < count:
             self._pinned_scores = np.empty(0, np.float32)
@@ -299,10 +299,10 @@ class GpuSampler:
             self._lattice = None
             if lattice.device is None:
                 frame.pinned[:] = lattice.values.reshape(-1)
-                driver.upload(frame.lattice, frame.pinned, driver.noise_stream)
+                device.upload(frame.lattice, frame.pinned, device.noise_stream)
             else:
-                _sum_boxes(driver, lattice, lattice.device, frame.lattice)
-            driver.upload(frame.unit, np.array([1 / lattice.steps], np.float32), driver.noise_stream)
+                _sum_boxes(device, lattice, lattice.device, frame.lattice)
+            device.upload(frame.unit, np.array([1 / lattice.steps], np.float32), device.noise_stream)
             self._lattice = weakref.ref(lattice)
         return frame
 
@@ -320,20 +320,20 @@ class GpuSampler:
             memory.device(4 * self._batch),
         )
 
-    def _upload_table(self, driver: Driver, table: DeviceTable) -> tuple[int, ...]:
+    def _upload_table(self, device: Device, table: DeviceTable) -> tuple[int, ...]:
         """The kernel's arguments for a table that is now on the device."""
         self._table_memory.free()
         places = []
         for array in (table.jumps, table.ranks, table.upper):
             places.append(self._table_memory.device(array.nbytes))
-            driver.upload(places[-1], array, driver.noise_stream)
+            device.upload(places[-1], array, device.noise_stream)
         return table.arguments(*places)
 
-    def _release(self, driver: Driver) -> None:
+    def _release(self, device: Device) -> None:
         """Free all memory, once nothing runs that could use it."""
-        for stream in (driver.noise_stream, driver.engine_stream):
+        for stream in (device.noise_stream, device.engine_stream):
             with suppress(Exception):
-                driver.synchronize(stream)
+                device.synchronize(stream)
         self._forget()
         for memory in (self._frame_memory, self._table_memory, self._score_memory):
             memory.free()
@@ -341,21 +341,21 @@ class GpuSampler:
     def close(self) -> None:
         """Release the engine and all memory, after the call that is running; again: nothing."""
         with self._lock:
-            driver, self._driver = self._driver, None
-            if driver is None:
+            device, self._device = self._device, None
+            if device is None:
                 return
             try:
-                with driver.current():
-                    self._release(driver)
+                with device.current():
+                    self._release(device)
                     self._filled, self._read = [], []
                     self._engine.close()
             finally:
-                driver.close()
+                device.close()
 
 
-def _sum_boxes(driver: Driver, lattice: Lattice, frame: DeviceFrame, to: int) -> None:
+def _sum_boxes(device: Device, lattice: Lattice, frame: DeviceFrame, to: int) -> None:
     """Enqueue ``frames.lattice`` of a frame where it lies."""
     kernel = "lattice_u8" if frame.dtype.itemsize == 1 else "lattice_u16"
     stride = frame.pitch // frame.dtype.itemsize
     arguments = (frame.address, stride, lattice.downscale, lattice.height, lattice.width, to)
-    driver.launch(kernel, lattice_grid(lattice.height, lattice.width), arguments, driver.noise_stream)
+    device.launch(kernel, lattice_grid(lattice.height, lattice.width), arguments, device.noise_stream)

@@ -28,7 +28,7 @@ from .refusals import check_size, closed, failed, first_line
 
 BATCH = 2
 """Pictures a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
-ENGINES = 8
+WORKERS = 8
 """Most batches at a time, for memory's sake: what cores are left help with their layers."""
 
 PRECISIONS = ("fp32", "int8")
@@ -38,7 +38,7 @@ PRECISIONS = ("fp32", "int8")
 class OnnxSampler:
     """A session on the graph of one precision of a bundle. ``threads``: that run it, None for one on each core.
 
-    It may be called from several threads: they take turns, as each call has all engines.
+    It may be called from several threads: they take turns, as each call has all workers.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
@@ -50,8 +50,8 @@ class OnnxSampler:
         contract = bundle.manifest.input
         options = onnxruntime.SessionOptions()
         threads = threads or usable_cores()
-        engines = min(threads, ENGINES)
-        options.intra_op_num_threads = threads - engines + 1  # the calling thread is one of them
+        workers = min(threads, WORKERS)
+        options.intra_op_num_threads = threads - workers + 1  # the calling thread is one of them
         options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
@@ -72,8 +72,8 @@ class OnnxSampler:
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self._contract = contract
         self._batch = contract.batch or BATCH
-        self._engines = engines
-        self._pool = ThreadPoolExecutor(engines + 1, "biqa-sampler")
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers + 1, "biqa-sampler")
         self._inputs: list[NDArray[np.float32]] = []
         self.engine: Mapping[str, Any] = {
             "device": "cpu",
@@ -99,7 +99,7 @@ class OnnxSampler:
                     draw(table, key, start + first, noisy, clean)
                     drawn.put((first, noisy))
             finally:
-                for _ in range(self._engines):
+                for _ in range(self._workers):
                     drawn.put(None)
 
         def score_drawn() -> None:
@@ -118,7 +118,7 @@ class OnnxSampler:
             clean = self._prepare(lattice)
             for noisy in self._inputs:
                 idle.put(noisy)
-            tasks = [self._pool.submit(task) for task in (draw_all, *[score_drawn] * self._engines)]
+            tasks = [self._pool.submit(task) for task in (draw_all, *[score_drawn] * self._workers)]
             try:
                 wait(tasks)
             finally:
@@ -142,7 +142,7 @@ class OnnxSampler:
         check_size(lattice, self._contract, self.name)
         shape = (self._batch, *lattice.values.shape)
         if not self._inputs or self._inputs[0].shape != shape:
-            self._inputs = [np.empty(shape, np.float32) for _ in range(self._engines + 1)]
+            self._inputs = [np.empty(shape, np.float32) for _ in range(self._workers + 1)]
         return lattice.values.astype(np.float32)
 
     def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:

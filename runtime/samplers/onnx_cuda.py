@@ -17,7 +17,7 @@ import numpy as np
 from ..bundle import GRAPHS, Bundle
 from ..errors import BundleError, DependencyError, DeviceError
 from .gpu import GpuSampler
-from .pycuda_driver import PyCudaDriver
+from .pycuda_driver import PyCudaDevice
 from .refusals import first_line
 
 PROVIDER = "CUDAExecutionProvider"
@@ -105,11 +105,11 @@ def open_onnx_cuda(bundle: Bundle, precision: str, details: dict[str, Any]) -> G
     ``details``: what else the record says. Raises DependencyError, DeviceError or BundleError, and then holds nothing.
     """
     onnxruntime = load_onnxruntime()
-    driver = PyCudaDriver(bundle)
+    device = PyCudaDevice(bundle)
     try:
-        with driver.current():
-            engine = OnnxCudaEngine(onnxruntime, bundle, precision, driver.engine_stream)
-        return GpuSampler(bundle, precision, driver, engine, details)
+        with device.current():
+            engine = OnnxCudaEngine(onnxruntime, bundle, precision, device.engine_stream)
+        return GpuSampler(bundle, precision, device, engine, details)
     except BaseException:
-        driver.close()
+        device.close()
         raise

@@ -1,4 +1,4 @@
-"""PyCUDA as the driver of the device loop: it owns memory, streams, events and launches.
+"""PyCUDA as the device of the loop: it owns memory, streams, events and launches.
 
 The context is the caller's where one is given, else the GPU's primary one, which ONNX Runtime, PyTorch and CuPy use as
 well. It is current only while a call is running, so a host program's own context is left as it was.
@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..bundle import Bundle
 from ..driver import readable
 from ..errors import DependencyError, DeviceError
-from .kernels import KERNELS, MODULES, choose_file
+from .kernels import KERNELS, SOURCES, choose_file
 from .refusals import first_line
 
 INSTALL = "pip install 'stochastic-biqa[tensorrt]' (PyCUDA is built on your machine: docs/gpu.md says what that takes)"
@@ -27,8 +27,8 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for: no wa
 _SYSTEM_SHARED = 1024  # bytes a block that the driver keeps for itself, from compute capability 8.0
 
 
-class PyCudaDriver:
-    """GPU number 0 with the kernels of a bundle loaded. See ``gpu.Driver``.
+class PyCudaDevice:
+    """GPU number 0 with the kernels of a bundle loaded. See ``gpu.Device``.
 
     ``context``, ``stream``: a ``pycuda.driver.Context`` and a ``Stream`` of it. The engine then runs on that stream,
     behind what is enqueued there. Raises DependencyError without PyCUDA, DeviceError where it fails, BundleError
@@ -53,7 +53,7 @@ class PyCudaDriver:
         """Load the kernels this GPU takes, and count how many of their blocks it holds."""
         files, capability = bundle.manifest.files, device.compute_capability()
         modules = {
-            name: self._cuda.module_from_buffer(bundle.read(choose_file(files, name, capability))) for name in MODULES
+            name: self._cuda.module_from_buffer(bundle.read(choose_file(files, name, capability))) for name in SOURCES
         }
         self._functions = {
             name: modules[kernel.module].get_function(name).prepare(kernel.arguments)

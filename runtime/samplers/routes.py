@@ -17,10 +17,9 @@ from ..bundle import Bundle
 from ..driver import Gpu, find_gpus
 from ..engines import Target, check_precision, find_plan, narrowest
 from ..errors import BundleError, DependencyError, DeviceError
-from ..flavours import MODULES, load_flavour
+from ..flavours import FLAVOURS, load_flavour
 from .gpu import GpuSampler
-from .kernels import MODULES as KERNEL_MODULES
-from .kernels import add_kernels, choose_file, ptx_file
+from .kernels import SOURCES, add_kernels, choose_file, ptx_file
 from .onnx_cuda import PROVIDER, load_onnxruntime, open_onnx_cuda
 from .pycuda_driver import INSTALL
 from .tensorrt import open_tensorrt
@@ -51,7 +50,7 @@ def find_route(bundle: Bundle, precision: str | None = None) -> Route:
     if (why := _no_kernels(bundle, gpu)) is not None:
         missing.append(why)
     reasons = []
-    for flavour in MODULES:
+    for flavour in FLAVOURS:
         try:
             target, plan = _plan(bundle, chosen, flavour, gpu)
             return Route(chosen, gpu, flavour, target, plan, tuple(missing))
@@ -90,7 +89,7 @@ def _gpu() -> tuple[Gpu | None, list[str]]:
 def _no_kernels(bundle: Bundle, gpu: Gpu | None) -> str | None:
     """Why the bundle's kernels cannot be used on this GPU, or on any where it is not known."""
     files, compiler = bundle.manifest.files, bundle.manifest.made_with.get("nvrtc", "")
-    for module in KERNEL_MODULES:
+    for module in SOURCES:
         if not _has_kernel(files, module, gpu):
             which = f"{module} kernel" if gpu is None else f"{module} kernel for {gpu.sm}"
             return f"{bundle.path} has no {which}: {add_kernels(bundle.path)}"

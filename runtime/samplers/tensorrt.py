@@ -15,7 +15,7 @@ from ..engines import Target, mismatch, read_plan, rebuild_command
 from ..errors import DeviceError, ModelError
 from ..flavours import load_flavour, make_logger
 from .gpu import GpuSampler
-from .pycuda_driver import PyCudaDriver
+from .pycuda_driver import PyCudaDevice
 
 _ENDS = ("lattice", "unit", "score")
 
@@ -106,11 +106,11 @@ def open_tensorrt(
     its own. Raises DependencyError, DeviceError or BundleError, and then holds nothing.
     """
     trt = load_flavour(target.flavour)
-    driver = PyCudaDriver(bundle, context=context, stream=stream)
+    device = PyCudaDevice(bundle, context=context, stream=stream)
     try:
-        with driver.current():
+        with device.current():
             engine = TensorRTEngine(trt, bundle, name, target)
-        return GpuSampler(bundle, precision, driver, engine, {"gpu": target.gpu, "sm": target.sm})
+        return GpuSampler(bundle, precision, device, engine, {"gpu": target.gpu, "sm": target.sm})
     except BaseException:
-        driver.close()
+        device.close()
         raise

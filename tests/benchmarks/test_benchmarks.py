@@ -97,9 +97,9 @@ def test_defences_are_set_against_each_other() -> None:
 
 
 def test_what_ships_is_the_last_defence_of_the_main_metric() -> None:
-    from export.catalogue import DEFAULT_METRIC, denoiser_for
+    from export.catalogue import SHIPPED_METRIC, denoiser_for
 
-    assert defences.SMOOTHED[defences.MAIN_METRIC][defences.SHIPPED] == (DEFAULT_METRIC, denoiser_for(DEFAULT_METRIC))
+    assert defences.SMOOTHED[defences.MAIN_METRIC][defences.SHIPPED] == (SHIPPED_METRIC, denoiser_for(SHIPPED_METRIC))
     assert [*defences.SMOOTHED[defences.SECOND_METRIC]] == ["MS", "DMS", "DMS-IQA"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_fake import FakeDriver, FakeEngine, Stream
+from gpu_fake import FakeDevice, FakeEngine, Stream
 from kernel_host import COMPILER, Host, compile_host
 from tiny import tiny_bundle
 
@@ -25,24 +25,24 @@ VALUES = 3 * 16 * 24
 class FakeCard:
     """Time passes by what is launched. Memory leaks ``leak`` bytes each time it is asked for."""
 
-    def __init__(self, driver: FakeDriver, leak: int = 0) -> None:
-        self.driver, self.leak, self.free = driver, leak, 1 << 30
+    def __init__(self, device: FakeDevice, leak: int = 0) -> None:
+        self.device, self.leak, self.free = device, leak, 1 << 30
         self.copied: list[int] = []
 
     def milliseconds(self, run: Callable[[], None], stream: Stream) -> float:
-        self.driver.log.clear()
+        self.device.log.clear()
         run()
-        took = sum(MILLISECONDS.get(name, 0) for name in self.driver.log)
-        self.driver.synchronize(stream)
+        took = sum(MILLISECONDS.get(name, 0) for name in self.device.log)
+        self.device.synchronize(stream)
         return took
 
     def copy(self, to: int, source: int, size: int, stream: Stream) -> None:
         self.copied.append(size)
-        self.driver._call("copy")
-        stream.enqueue(lambda: self.driver._copy(to, source, size))
+        self.device._call("copy")
+        stream.enqueue(lambda: self.device._copy(to, source, size))
 
     def free_bytes(self) -> int:
-        assert self.driver.depth == 1
+        assert self.device.depth == 1
         self.free -= self.leak
         return self.free
 
@@ -57,11 +57,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
 @pytest.fixture
 def fake(host: Host, tmp_path: Path) -> Iterator[tuple[Certifier, FakeCard]]:
     bundle = tiny_bundle(tmp_path / "b")
-    driver = FakeDriver(host, eager=True)
-    sampler = GpuSampler(bundle, "fp32", driver, FakeEngine(bundle, driver, 4))
-    yield Certifier(sampler=sampler, samples=101), FakeCard(driver)
+    device = FakeDevice(host, eager=True)
+    sampler = GpuSampler(bundle, "fp32", device, FakeEngine(bundle, device, 4))
+    yield Certifier(sampler=sampler, samples=101), FakeCard(device)
     sampler.close()
-    assert not driver.live
+    assert not device.live
 
 
 def test_a_case(fake: tuple[Certifier, FakeCard], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_case(fake: tuple[Certifier, FakeCard], monkeypatch: pytest.MonkeyPatc
     certifier, card = fake
     monkeypatch.setattr(gpu_noise, "_seconds", lambda certifier, frame: certifier.certify(frame) and 0.13)
     made = gpu_noise.case(certifier, card, SIZE, 3)
-    live = set(card.driver.live)
+    live = set(card.device.live)
     assert made["launch_ms"] == pytest.approx({"noise": 0.5, "copy": 0.4, "engine": 4.0})
     assert made["bytes"] == 4 * VALUES * 5 == 2 * card.copied[0]
     assert made["noise_gb_s"] == pytest.approx(made["bytes"] / 0.5e-3 / 1e9)
@@ -81,7 +81,7 @@ def test_a_case(fake: tuple[Certifier, FakeCard], monkeypatch: pytest.MonkeyPatc
     assert made["noise_share"] == pytest.approx(0.1)
     assert made["beyond_engine"] == pytest.approx(0.2)
     gpu_noise.case(certifier, card, SIZE, 1)
-    assert set(card.driver.live) == live
+    assert set(card.device.live) == live
 
 
 def test_batches_and_bytes() -> None:
@@ -142,13 +142,13 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     """One line, exit status 2, no record."""
 
     def none() -> Any:
-        raise DeviceError("no NVIDIA driver is here")
+        raise DeviceError("no NVIDIA device is here")
 
     monkeypatch.setattr(routes, "find_gpus", none)
     assert gpu_noise.main(["--json", str(tmp_path / "x.json")]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("error: device 'cuda' cannot be used")
-    assert "(1) no NVIDIA driver is here" in said.err
+    assert "(1) no NVIDIA device is here" in said.err
     assert (said.err.count("\n"), said.out) == (1, "")
     assert not (tmp_path / "x.json").exists()
     with pytest.raises(SystemExit, match="2"):

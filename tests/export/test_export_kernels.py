@@ -16,7 +16,7 @@ from export.compile import Request, compile_bundle
 from export.kernels import SMS, compile_kernels, compiler_version, read_usage
 from runtime.bundle import MODEL, Bundle, file_entry, open_bundle, write_bundle
 from runtime.errors import DependencyError, ExportError
-from runtime.samplers.kernels import KERNELS, MODULES, choose_file, cubin_file, ptx_file
+from runtime.samplers.kernels import KERNELS, SOURCES, choose_file, cubin_file, ptx_file
 
 LOG = """ptxas info    : Compiling entry function 'one' for 'sm_89'
 ptxas info    : Function properties for one
@@ -43,7 +43,7 @@ def compiled() -> tuple[dict[str, bytes], list[str]]:
 
 def test_every_generation_and_portable_assembly(compiled: tuple[dict[str, bytes], list[str]]) -> None:
     files, lines = compiled
-    assert set(files) == {cubin_file(m, sm) for m in MODULES for sm in SMS} | {ptx_file(m) for m in MODULES}
+    assert set(files) == {cubin_file(m, sm) for m in SOURCES for sm in SMS} | {ptx_file(m) for m in SOURCES}
     for name, data in files.items():
         if name.endswith(".cubin"):
             assert data.startswith(b"\x7fELF")

@@ -8,13 +8,13 @@ from typing import Any
 
 from tiny import graph, tiny_bundle
 
-from runtime.bundle import GRAPHS, MODEL, Bundle, Engine, Profile, file_entry, write_bundle
+from runtime.bundle import GRAPHS, MODEL, Bundle, PlanKey, Profile, file_entry, write_bundle
 from runtime.engines import plan_name
-from runtime.samplers.kernels import MODULES, cubin_file, ptx_file
+from runtime.samplers.kernels import SOURCES, cubin_file, ptx_file
 
 VERSION = "1.7.1.116"
 PROFILE = Profile(8, (8, 8), (540, 960), (1080, 1920))
-KERNEL_FILES = {cubin_file(m, 86): b"cubin" for m in MODULES} | {ptx_file(m): b"ptx" for m in MODULES}
+KERNEL_FILES = {cubin_file(m, 86): b"cubin" for m in SOURCES} | {ptx_file(m): b"ptx" for m in SOURCES}
 PLAN = plan_name("sm89", "tensorrt-rtx", VERSION, "fp32")
 
 
@@ -29,6 +29,6 @@ def gpu_bundle(path: Path, *precisions: str, kernels: bool = True, fp16: bool = 
         name = plan_name("sm89", "tensorrt-rtx", VERSION, precision)
         contents[name] = f"plan {precision}".encode()
         digest = file_entry(contents[GRAPHS[precision]]).sha256
-        engines[name] = replace(Engine(digest, precision, "tensorrt-rtx", VERSION, "sm89", PROFILE), **key)
+        engines[name] = replace(PlanKey(digest, precision, "tensorrt-rtx", VERSION, "sm89", PROFILE), **key)
     files = {name: file_entry(data) for name, data in contents.items()}
     return write_bundle(path, replace(bundle.manifest, files=files, engines=engines), contents)

@@ -47,7 +47,7 @@ class Stream:
         return True
 
 
-class FakeDriver:
+class FakeDevice:
     """``eager``: the other stream runs as far as it may at every wait. ``fail_at``: number of a call that raises.
 
     ``readable``: addresses of others' memory in this context. ``callers_stream``: work of others, in no hurry to run.
@@ -175,11 +175,11 @@ class FakeDriver:
 class FakeEngine:
     """The bundle's own graph in ONNX Runtime on the CPU, enqueued on a fake stream."""
 
-    def __init__(self, bundle: Bundle, driver: FakeDriver, batch: int) -> None:
+    def __init__(self, bundle: Bundle, device: FakeDevice, batch: int) -> None:
         self.batch = batch
         self.record = {"provider": "fake", "version": "fake 1"}
         self._session = onnxruntime.InferenceSession(bundle.read(MODEL), providers=["CPUExecutionProvider"])
-        self._driver = driver
+        self._device = device
         self.closed = False
         self.sizes: list[tuple[int, int]] = []
 
@@ -187,13 +187,13 @@ class FakeEngine:
         self.sizes.append((height, width))
 
     def bind(self, height: int, width: int, inputs: Sequence[int], unit: int, score: int) -> None:
-        self._driver._call("bind")
+        self._device._call("bind")
         shape = (self.batch, 3, height, width)
         self._inputs = [device_array(address, shape) for address in inputs]
         self._unit, self._score = device_array(unit, (1,)), device_array(score, (self.batch,))
 
     def run(self, slot: int, stream: Stream) -> None:
-        self._driver._call("engine")
+        self._device._call("engine")
 
         def score() -> None:
             (self._score[:],) = self._session.run(None, {"lattice": self._inputs[slot], "unit": self._unit})

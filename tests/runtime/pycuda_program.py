@@ -20,7 +20,7 @@ from benchmarks import gpu_noise
 from runtime import Certifier, FrameError, ModelError
 from runtime.bundle import MODEL
 from runtime.samplers.gpu import GpuSampler
-from runtime.samplers.pycuda_driver import PyCudaDriver, load_pycuda
+from runtime.samplers.pycuda_driver import PyCudaDevice, load_pycuda
 
 sys.setdlopenflags(os.RTLD_LAZY)  # the stand-in has only the calls that are made
 CUDA = ctypes.CDLL(sys.argv[1], os.RTLD_NOW | os.RTLD_GLOBAL)  # PyCUDA asks for a libcuda.so.1, and finds this one
@@ -103,9 +103,9 @@ def measured(sampler: GpuSampler) -> None:
 
 def main() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    driver, engine = PyCudaDriver(BUNDLE), Engine()
-    assert driver.resident("noise_f32") == 2 * 3
-    sampler = GpuSampler(BUNDLE, "fp32", driver, engine)
+    device, engine = PyCudaDevice(BUNDLE), Engine()
+    assert device.resident("noise_f32") == 2 * 3
+    sampler = GpuSampler(BUNDLE, "fp32", device, engine)
     for picture in (frame, frame[:30], frame):
         same(sampler, picture)
     allocated = state()
@@ -128,15 +128,15 @@ def main() -> None:
     context = cuda.Device(0).retain_primary_context()
     context.push()
     stream = cuda.Stream(1)
-    driver = PyCudaDriver(BUNDLE, context=context, stream=stream)
-    assert driver.engine_stream is stream
-    sampler = GpuSampler(BUNDLE, "fp32", driver, Engine())
+    device = PyCudaDevice(BUNDLE, context=context, stream=stream)
+    assert device.engine_stream is stream
+    sampler = GpuSampler(BUNDLE, "fp32", device, Engine())
     same(sampler, frame)
     frames_on_the_device(sampler, frame)
     sampler.close()
     assert state() == (0, 1)
     stream.synchronize()
-    del stream, driver, sampler
+    del stream, device, sampler
     context.detach()
     print("done")
 

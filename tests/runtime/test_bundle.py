@@ -15,11 +15,11 @@ from runtime.bundle import (
     MANIFEST,
     Bundle,
     Defaults,
-    Engine,
     InputContract,
     Manifest,
     Parity,
     Part,
+    PlanKey,
     Profile,
     ScoreContract,
     file_entry,
@@ -142,7 +142,7 @@ def test_golden_bytes() -> None:
 
 def engines_manifest() -> Manifest:
     profile = Profile(8, (32, 32), (540, 960), (1080, 1920))
-    engine = Engine(file_entry(MODEL).sha256, "fp32", "tensorrt-rtx", "1.7.1.116", "sm89", profile)
+    engine = PlanKey(file_entry(MODEL).sha256, "fp32", "tensorrt-rtx", "1.7.1.116", "sm89", profile)
     files = {**manifest().files, PLAN_NAME: file_entry(PLAN)}
     return replace(manifest(), files=files, engines={PLAN_NAME: engine})
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny import tiny_bundle
 
-from runtime.bundle import Bundle, Engine, Profile, file_entry, write_bundle
+from runtime.bundle import Bundle, PlanKey, Profile, file_entry, write_bundle
 from runtime.engines import Target, find_plan, plan_name, read_plan
 from runtime.errors import BundleError, DeviceError
 
@@ -28,7 +28,7 @@ def with_engines(path: Path, *changes: dict[str, Any]) -> Bundle:
     for change in changes:
         name = change.pop("name", NAME)
         contents[name] = change.pop("data", PLAN)
-        engines[name] = replace(Engine(bundle.digest, "fp32", TARGET.flavour, VERSION, "sm89", PROFILE), **change)
+        engines[name] = replace(PlanKey(bundle.digest, "fp32", TARGET.flavour, VERSION, "sm89", PROFILE), **change)
     files = {name: file_entry(data) for name, data in contents.items()}
     return write_bundle(path, replace(bundle.manifest, files=files, engines=engines), contents)
 

@@ -376,25 +376,25 @@ def _installed(monkeypatch: pytest.MonkeyPatch, cuda: _PyCuda) -> Iterator[None]
 def test_pycuda_is_driven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cuda = _PyCuda()
     with _installed(monkeypatch, cuda):
-        driver = pycuda_driver.PyCudaDriver(gpu_bundle(tmp_path / "b"))
+        device = pycuda_driver.PyCudaDevice(gpu_bundle(tmp_path / "b"))
         assert cuda.calls == [("push",), ("pop",)]
-        assert driver.resident("noise_f32") == 30
+        assert device.resident("noise_f32") == 30
         cuda.calls.clear()
-        with driver.current():
-            address = driver.allocate(64)
-            driver.upload(address, np.zeros(1), driver.noise_stream)
-            driver.launch("gather_scores", (1, 1), (1, 2, 3, 4), driver.engine_stream)
-            event = driver.event()
-            driver.record(event, driver.noise_stream)
-            driver.wait(driver.engine_stream, event)
-            pinned = driver.allocate_pinned(4, np.float32)
-            driver.download(pinned, address, driver.engine_stream)
-            driver.free(pinned)
-            driver.free(address)
-            driver.allocate(128)
-            driver.synchronize_all()
-            driver.download_rows(np.empty((5, 7, 3), np.uint16), 8192, 64, driver.noise_stream)
-        driver.close()
+        with device.current():
+            address = device.allocate(64)
+            device.upload(address, np.zeros(1), device.noise_stream)
+            device.launch("gather_scores", (1, 1), (1, 2, 3, 4), device.engine_stream)
+            event = device.event()
+            device.record(event, device.noise_stream)
+            device.wait(device.engine_stream, event)
+            pinned = device.allocate_pinned(4, np.float32)
+            device.download(pinned, address, device.engine_stream)
+            device.free(pinned)
+            device.free(address)
+            device.allocate(128)
+            device.synchronize_all()
+            device.download_rows(np.empty((5, 7, 3), np.uint16), 8192, 64, device.noise_stream)
+        device.close()
     assert [call for call in cuda.calls if call[0] not in ("record", "wait")] == [
         ("push",), ("up", 4160), ("launch", "gather_scores", b"cubin", (1, 1), (256, 1, 1), (1, 2, 3, 4)),
         ("down", 4160), ("unpin",), ("free", 64), ("wait for all",), ("rows", 8192), ("to", (5, 7, 3)), (64, 42, 42, 5),
@@ -406,9 +406,9 @@ def test_a_callers_context_and_stream(monkeypatch: pytest.MonkeyPatch, tmp_path:
     cuda, theirs = _PyCuda(), _PyCuda()
     stream = SimpleNamespace(handle=5)
     with _installed(monkeypatch, cuda):
-        driver = pycuda_driver.PyCudaDriver(gpu_bundle(tmp_path / "b"), context=theirs.context, stream=stream)
-    assert driver.engine_stream is stream
-    assert driver.noise_stream is not stream
+        device = pycuda_driver.PyCudaDevice(gpu_bundle(tmp_path / "b"), context=theirs.context, stream=stream)
+    assert device.engine_stream is stream
+    assert device.noise_stream is not stream
     assert theirs.calls == [("push",), ("pop",)]
     assert cuda.calls == []
 
@@ -418,7 +418,7 @@ def test_a_gpu_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         _installed(monkeypatch, _PyCuda(broken="init")),
         pytest.raises(DeviceError, match=r"the GPU cannot be used: cuInit failed: no device$"),
     ):
-        pycuda_driver.PyCudaDriver(gpu_bundle(tmp_path / "b"))
+        pycuda_driver.PyCudaDevice(gpu_bundle(tmp_path / "b"))
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     monkeypatch.setitem(sys.modules, "pycuda", None)
     with pytest.raises(DependencyError, match=r"PyCUDA cannot be used .*: pip install"):
@@ -430,7 +430,7 @@ def test_an_engine_that_is_refused_leaves_nothing_behind(monkeypatch: pytest.Mon
     monkeypatch.setattr(tensorrt, "load_flavour", lambda flavour: _Trt(rtx=True, refuse="deserialize"))
     monkeypatch.setattr(onnx_cuda, "load_onnxruntime", lambda: _Onnxruntime("CPUExecutionProvider"))
     closed: list[Any] = []
-    monkeypatch.setattr(pycuda_driver.PyCudaDriver, "close", lambda self: closed.append(self))
+    monkeypatch.setattr(pycuda_driver.PyCudaDevice, "close", lambda self: closed.append(self))
     with _installed(monkeypatch, cuda):
         monkeypatch.setattr(cuda, "Stream", lambda flags: SimpleNamespace(handle=77))
         with pytest.raises(DeviceError, match="refuses"):

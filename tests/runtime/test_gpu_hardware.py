@@ -30,7 +30,7 @@ from runtime.samplers.kernels import lattice_grid, noise_grid
 from runtime.samplers.kernels.table import device_table
 from runtime.samplers.onnx import OnnxSampler
 from runtime.samplers.onnx_cuda import load_onnxruntime, open_onnx_cuda
-from runtime.samplers.pycuda_driver import PyCudaDriver, load_pycuda
+from runtime.samplers.pycuda_driver import PyCudaDevice, load_pycuda
 from runtime.samplers.tensorrt import open_tensorrt
 
 pytestmark = pytest.mark.gpu
@@ -73,25 +73,25 @@ def bundle(gpu: Gpu, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def run(bundle: Bundle) -> Iterator[Run]:
     """One launch of a kernel: arrays are uploaded in its arguments, and what it wrote to the last one comes back."""
-    driver = PyCudaDriver(bundle)
+    device = PyCudaDevice(bundle)
 
     def launch(kernel: str, grid: tuple[int, int], *arguments: Any, out: np.ndarray) -> np.ndarray:
-        with driver.current():
+        with device.current():
             places = []
             for value in (*arguments, out):
                 if isinstance(value, np.ndarray):
-                    address = driver.allocate(value.nbytes)
-                    driver.upload(address, value, driver.engine_stream)
+                    address = device.allocate(value.nbytes)
+                    device.upload(address, value, device.engine_stream)
                     places.append(address)
                 else:
                     places.append(value)
-            driver.launch(kernel, grid, places, driver.engine_stream)
-            driver.download(out, places[-1], driver.engine_stream)
-            driver.synchronize(driver.engine_stream)
+            device.launch(kernel, grid, places, device.engine_stream)
+            device.download(out, places[-1], device.engine_stream)
+            device.synchronize(device.engine_stream)
         return out
 
     yield launch
-    driver.close()
+    device.close()
 
 
 @pytest.mark.parametrize(("bit_depth", "downscale"), [(8, 1), (8, 2), (10, 2), (16, 1)])

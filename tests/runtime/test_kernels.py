@@ -15,7 +15,7 @@ from runtime.frames import lattice, sigma_in_steps, steps
 from runtime.noise import CELLS, NoiseTable, draw, key_words, noise_table
 from runtime.samplers.kernels import (
     KERNELS,
-    MODULES,
+    SOURCES,
     TILE,
     choose_file,
     cubin_file,
@@ -228,8 +228,8 @@ def test_no_more_blocks_than_work_or_room() -> None:
 
 
 def test_a_device_loads_the_nearest_machine_code() -> None:
-    files = [cubin_file(module, sm) for module in MODULES for sm in (80, 86, 90, 120)]
-    files += [ptx_file(module) for module in MODULES]
+    files = [cubin_file(module, sm) for module in SOURCES for sm in (80, 86, 90, 120)]
+    files += [ptx_file(module) for module in SOURCES]
     chosen = {
         (8, 0): "kernels/noise.sm_80.cubin",
         (8, 9): "kernels/noise.sm_86.cubin",

@@ -16,7 +16,7 @@ from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError,
 from runtime.bundle import ScoreContract, file_entry, write_bundle
 from runtime.frames import Lattice, lattice
 from runtime.samplers.callable import CallableSampler
-from runtime.samplers.onnx import ENGINES, OnnxSampler
+from runtime.samplers.onnx import WORKERS, OnnxSampler
 
 FRAME = photograph()[:50, :70]
 KEY = bytes(16)
@@ -135,7 +135,7 @@ def test_two_threads_get_what_one_gets(tmp_path: Path) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("threads", [1, 2, ENGINES, ENGINES + 3])
+@pytest.mark.parametrize("threads", [1, 2, WORKERS, WORKERS + 3])
 def test_any_number_of_threads_gives_the_same_scores(tmp_path: Path, threads: int) -> None:
     values = lattice(FRAME, downscale=2)
     bundle = tiny_bundle(tmp_path / "b")

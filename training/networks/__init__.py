@@ -36,10 +36,10 @@ class Metric:
     weights: Path | None
 
 
-DEFAULT_METRIC = "mobilenet_v1_050"
+UNDEFENDED_METRIC = "mobilenet_v1_050"
 
 METRICS = {
-    DEFAULT_METRIC: Metric(mobilenet_v1_050, WEIGHTS / "metric.safetensors"),
+    UNDEFENDED_METRIC: Metric(mobilenet_v1_050, WEIGHTS / "metric.safetensors"),
     "mobilenet_v1_025": Metric(mobilenet_v1_025, None),
     "bilinear_025": Metric(bilinear_025, WEIGHTS / "bilinear_025.safetensors"),
 }
@@ -70,7 +70,7 @@ def metric_weights(name: str, weights: Path | None = None) -> Path:
     return path
 
 
-def frozen_metric(name: str = DEFAULT_METRIC, weights: Path | None = None) -> nn.Module:
+def frozen_metric(name: str = UNDEFENDED_METRIC, weights: Path | None = None) -> nn.Module:
     """One of ``METRICS`` with its committed or the given weights, in evaluation mode, without gradients."""
     network = METRICS[name].make()
     load_weights(network, metric_weights(name, weights))

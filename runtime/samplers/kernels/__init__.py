@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ...errors import BundleError
 
-MODULES = ("lattice", "noise", "scores")
+SOURCES = ("lattice", "noise", "scores")
 """Stems of the sources: one compilation, one loaded module each."""
 
 FOLDER = "kernels/"
