@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 # What the package is installed from: again when one of them changes.
-SETUP := pyproject.toml setup.py runtime/_noise.c constraints.txt
+SETUP := pyproject.toml setup.py runtime/noise/_noise.c constraints.txt
 
 # A machine with a GPU has an environment of its own: onnxruntime and onnxruntime-gpu install the same module.
 GPU_VENV := .venv-gpu
@@ -27,11 +27,11 @@ test-long: $(VENV)/test.stamp
 
 # Compiles engines with TensorRT-RTX, which takes no GPU but wheels of 95 MB: not part of `make test`.
 test-tensorrt: $(VENV)/tensorrt.stamp
-	$(BIN)/python -m pytest tests/export/test_export_tensorrt.py tests/runtime/test_engines.py
+	$(BIN)/python -m pytest tests/export/engines/test_tensorrt.py tests/runtime/bundle/test_plans.py
 
 # Runs the sampler on PyCUDA itself, built from source on a stand-in for libcuda: minutes, not part of `make test`.
 test-pycuda: $(VENV)/pycuda.stamp
-	$(BIN)/python -m pytest tests/runtime/test_pycuda.py
+	$(BIN)/python -m pytest tests/runtime/samplers/gpu/test_pycuda.py
 
 # What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and both benchmarks, writes their results.
 # An engine that cannot be compiled here is told and left out; its tests skip.
@@ -45,7 +45,7 @@ gpu-check:
 	$(GPU_BIN)/python -m runtime doctor --model $(GPU_BUNDLE)
 	GPU_BUNDLE=$(GPU_BUNDLE) $(GPU_BIN)/python -m pytest -m gpu -rs
 	results=benchmarks/results/$$($(GPU_BIN)/python \
-	  -c 'from runtime.driver import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))') && \
+	  -c 'from runtime.samplers.gpu.nvidia import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))') && \
 	  $(GPU_BIN)/python -m benchmarks.gpu_noise --model $(GPU_BUNDLE) --json $$results-noise.json && \
 	  $(GPU_BIN)/python -m benchmarks.latency --model $(GPU_BUNDLE) --device cuda --json $$results-latency.json
 
@@ -59,7 +59,7 @@ model: $(VENV)/test.stamp
 	$(BIN)/python -m export build --int8 --out runtime/models/default
 
 clean:
-	rm -rf $(VENV) $(GPU_VENV) build runtime/_noise*.so
+	rm -rf $(VENV) $(GPU_VENV) build runtime/noise/_noise*.so
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,10 +78,10 @@ $(VENV)/tensorrt.stamp: $(VENV)/test.stamp
 
 STAND_IN := $(abspath build/libcuda.so.1)
 
-$(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/runtime/kernels/driver.cpp
+$(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/support/kernels/driver.cpp
 	mkdir -p build
-	g++ -std=c++17 -O1 -fPIC -shared -Wno-unknown-pragmas -Wl,-soname,libcuda.so.1 -Iruntime/samplers/kernels \
-	  -o $(STAND_IN) tests/runtime/kernels/host.cpp tests/runtime/kernels/driver.cpp
+	g++ -std=c++17 -O1 -fPIC -shared -Wno-unknown-pragmas -Wl,-soname,libcuda.so.1 -Iruntime/samplers/gpu/kernels \
+	  -o $(STAND_IN) tests/support/kernels/host.cpp tests/support/kernels/driver.cpp
 	LIBCUDA=$(STAND_IN) .ci/pycuda $(BIN)/python
 	touch $@
 

@@ -1,7 +1,7 @@
 """The one compiled module: all else about the package is in pyproject.toml.
 
 It is optional. Where no compiler takes it (gcc and clang on 64-bit machines do), installing goes on without it, and
-``runtime/noise.py`` draws the same bits in NumPy; ``python -m runtime doctor`` says which of the two it is.
+``runtime/noise/draw.py`` draws the same bits in NumPy; ``python -m runtime doctor`` says which of the two it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ stable = not sysconfig.get_config_var("Py_GIL_DISABLED")
 setup(
     ext_modules=[
         Extension(
-            "runtime._noise",
-            ["runtime/_noise.c"],
+            "runtime.noise._noise",
+            ["runtime/noise/_noise.c"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if stable else [],
             py_limited_api=stable,
             extra_compile_args=["-O3"],

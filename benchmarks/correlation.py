@@ -23,19 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.ranks import order_statistics
-from runtime.samplers.onnx import usable_cores
-from runtime.version import __version__
-from training.correlation import plcc, srocc
+from runtime import __version__
+from runtime.samplers import usable_cores
 from training.data import read_rgb, read_scores
+from training.evaluation import plcc, srocc
 
-from .defences import MAIN_METRIC, METRICS, bundle_paths
-from .ladders import KINDS, make_rung, rungs
-from .page import DOCS, README, table, write_section
-from .scoring import Item, Scores, score_all
+from .parts.defences import MAIN_METRIC, METRICS, bundle_paths
+from .parts.scoring import Item, Scores, score_all
+from .parts.spoilt_pictures import KINDS, make_rung, rungs
+from .parts.widths import ALPHA, SHIFTS, widths
+from .report.bootstrap import RESAMPLES, interval, resamples
+from .report.page import DOCS, README, table, write_section
 
-SIGMA, ALPHA = 0.12, 0.001
-SHIFTS = (0.25, 0.5, 1.0)
+SIGMA = 0.12
 SIGMAS, SIGMA_SAMPLES, SIGMA_THINNING = (0.03, 0.06, 0.12, 0.18, 0.24), 11, 8
 OTHER_THINNING = 3
 """The other metrics are scored on a third of the photographs."""
@@ -43,7 +43,6 @@ PAIRS = (("DMS-IQA", "DMS"), ("joint", "DMS-IQA"))
 """Defences whose difference is told, where both were measured."""
 RANGE, SHARED = (0.05, 0.95), 0.5
 """Quantiles of the reported scores of a subset that span their range, and the ε/σ whose width is set against it."""
-RESAMPLES = 1000
 RECORD = DOCS / "evidence" / "correlation.json"
 IN_WORDS = {
     "none": "the bare metric, nothing certified",
@@ -114,30 +113,6 @@ def kodak(folder: Path, samples: int, limit: int | None) -> Dataset:
     )
 
 
-def widths(scores: NDArray[np.float32]) -> dict[float, NDArray[np.float64]]:
-    """ε/σ → certified width of each picture, from its n noisy scores N×n; radii that n cannot bound are left out."""
-    ordered = np.sort(scores.astype(np.float64), axis=1)
-    result = {}
-    for shift in SHIFTS:
-        lower, upper = order_statistics(scores.shape[1], shift, ALPHA)
-        if lower is not None and upper is not None:
-            result[shift] = ordered[:, upper - 1] - ordered[:, lower - 1]
-    return result
-
-
-def resamples(groups: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Bootstrap draws of whole groups, as indices."""
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    return [
-        np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]) for _ in range(RESAMPLES)
-    ]
-
-
-def interval(values: list[float]) -> list[float]:
-    """The middle 95%."""
-    return [round(float(v), 4) for v in np.quantile(values, (0.025, 0.975))]
-
-
 def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
     """{subset: {defence: {...}, "differences": {"DMS-IQA − DMS": {...}}}} of one dataset and metric."""
     medians = {"none": scores.none.astype(np.float64)}
@@ -190,7 +165,7 @@ def against_sigma(dataset: Dataset, options: argparse.Namespace) -> dict[str, di
 
 def draw(sigmas: dict[str, dict[str, float]], path: Path) -> None:
     """SROCC against σ, as SVG."""
-    from .figure import axes, save
+    from .report.figure import axes, save
 
     figure, axis = axes("noise level σ on the engine's domain", "SROCC with opinion scores, pooled")
     for defence in next(iter(sigmas.values())):

@@ -33,18 +33,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime import BiqaError, Certifier
-from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, open_bundle
-from runtime.drawing import CHUNK
-from runtime.frames import Lattice, lattice
+from runtime import BiqaError, Certifier, open_bundle
+from runtime.bundle import ENGINE_PRECISIONS, GRAPHS
+from runtime.frames import Lattice, to_lattice
 from runtime.noise import KEY_BYTES, key_words, table_for
-from runtime.samplers.gpu import Device, Engine, GpuSampler
-from runtime.samplers.kernels import noise_grid
-from runtime.samplers.kernels.table import device_table
-from runtime.samplers.pycuda_driver import load_pycuda
+from runtime.samplers.gpu import Device, Engine, GpuSampler, load_pycuda
+from runtime.samplers.gpu.kernels import device_table, noise_grid
+from runtime.scores import CHUNK
 
-from .machine import in_words, machine
-from .page import table
+from .report.machine import in_words, machine
+from .report.page import table
 
 SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920)}
 GOAL = 0.7
@@ -96,7 +94,7 @@ def case(certifier: Certifier, card: Card, size: tuple[int, int], repetitions: i
     sampler = certifier.sampler
     assert isinstance(sampler, GpuSampler)
     frame = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
-    clean = lattice(frame, downscale=sampler.downscale)
+    clean = to_lattice(frame, downscale=sampler.downscale)
     device, engine = sampler.parts
     certificates = [_seconds(certifier, frame) for _ in range(repetitions + 1)][1:]
     with device.current():

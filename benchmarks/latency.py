@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from export.pictures import photograph
-from runtime.bundle import ENGINE_PRECISIONS, GRAPHS, open_bundle
-from runtime.samplers.onnx import PRECISIONS, usable_cores
+from runtime import open_bundle
+from runtime.bundle import ENGINE_PRECISIONS, GRAPHS
+from runtime.samplers import PRECISIONS, usable_cores
 
-from .contenders import (
+from .parts.frames import frame_of
+from .parts.latency_rows import (
     ALPHA,
     EPSILON,
     PUBLISHED,
@@ -48,9 +49,9 @@ from .contenders import (
     shift_of,
     torch_rows,
 )
-from .machine import in_words, machine
-from .page import DOCS, README, table, write_section
-from .published import networks, picture
+from .parts.published_loop import networks, picture
+from .report.machine import in_words, machine
+from .report.page import DOCS, README, table, write_section
 
 SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920)}
 REPETITIONS = 5
@@ -63,15 +64,6 @@ TIMED, FEW = 64, 24
 IN_README = "512"
 """The size whose table the README has."""
 CHECKPOINT = DOCS.parent / "build" / "latency.json"
-
-
-def frame_of(name: str, height: int, width: int) -> NDArray[np.uint8]:
-    """The middle of a photograph, mirrored at its edges where it is too small."""
-    whole = photograph(name)
-    missing = [(0, max(0, height - whole.shape[0])), (0, max(0, width - whole.shape[1])), (0, 0)]
-    padded = np.pad(whole, missing, mode="symmetric")
-    top, left = (padded.shape[0] - height) // 2, (padded.shape[1] - width) // 2
-    return np.ascontiguousarray(padded[top : top + height, left : left + width])
 
 
 def expected_width(row: Row, most: int, shift: float) -> float:

@@ -26,16 +26,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import export
-from export.catalogue import DENOISERS, METRICS
-from runtime import Certifier
-from runtime.frames import lattice
-from runtime.samplers.onnx import usable_cores
-from runtime.version import __version__
+from export.networks import DENOISERS, METRICS
+from runtime import Certifier, __version__
+from runtime.frames import to_lattice
+from runtime.samplers import usable_cores
 from training.data import read_rgb, read_scores
 
-from .attacks import Score, expectation, nes, pgd, random_direction, universal
-from .defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
-from .page import DOCS, table, write_section
+from .parts.attacks import Score, expectation, nes, pgd, random_direction, universal
+from .parts.defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
+from .report.page import DOCS, table, write_section
 
 DEFENCES = SMOOTHED[MAIN_METRIC]
 SIZE, DOWNSCALE, SIGMA = 256, 2, 0.12
@@ -64,7 +63,7 @@ def centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
     """The frame on the engine's domain, 3×h×w in [0, 1]."""
-    picture = lattice(frame, downscale=DOWNSCALE)
+    picture = to_lattice(frame, downscale=DOWNSCALE)
     return torch.from_numpy(picture.values.astype(np.float32) / picture.steps)
 
 
@@ -262,7 +261,7 @@ def page(record: dict[str, Any]) -> str:
 
 def draw(record: dict[str, Any], path: Path) -> None:
     """Movement against ε, with the certified half-width, as SVG."""
-    from .figure import axes, save
+    from .report.figure import axes, save
 
     figure, axis = axes("L2 radius ε on the source frame", "movement of the score, points of 100")
 

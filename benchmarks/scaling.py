@@ -19,13 +19,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from export.pictures import photograph
+from export.checks import photograph
 from runtime import Certifier
-from runtime.samplers.onnx import usable_cores
+from runtime.samplers import usable_cores
 
-from .latency import frame_of
-from .machine import in_words, machine
-from .page import DOCS, table, write_section
+from .parts.frames import frame_of
+from .report.machine import in_words, machine
+from .report.page import DOCS, table, write_section
 
 SAMPLES = (51, 101, 201, 401)
 SIDES = (128, 256, 512, 1024)

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from export.pictures import photograph
+from export.checks import photograph
 from runtime import Certifier
-from runtime.keys import NOISES
 
-from .page import table
+from .report.page import table
 
 SIDE, STEP = 384, 2
+SHARED = {"noise of each frame": False, "shared noise": True}
 
 
 def clips(count: int) -> dict[str, list[NDArray[np.uint8]]]:
@@ -34,9 +34,9 @@ def clips(count: int) -> dict[str, list[NDArray[np.uint8]]]:
     return {"still, ±1 a value": grainy, f"panned {STEP} pixels a frame": panned}
 
 
-def changes(frames: list[NDArray[np.uint8]], noise: str, samples: int, seed: int) -> NDArray[np.float64]:
+def changes(frames: list[NDArray[np.uint8]], share_noise: bool, samples: int, seed: int) -> NDArray[np.float64]:
     """The change of the score from each frame to the next."""
-    with Certifier(noise=noise, samples=samples, public_seed=seed) as certifier:
+    with Certifier(share_noise=share_noise, samples=samples, public_seed=seed) as certifier:
         return cast("NDArray[np.float64]", np.diff([c.score for c in certifier.stream(frames)]))
 
 
@@ -50,11 +50,11 @@ def main() -> None:
     rows = []
     for name, frames in clips(options.frames).items():
         cells = [name]
-        for noise in NOISES:
-            runs = [changes(frames, noise, options.samples, seed) for seed in tqdm(range(options.seeds), disable=None)]
+        for shared in SHARED.values():
+            runs = [changes(frames, shared, options.samples, seed) for seed in tqdm(range(options.seeds), disable=None)]
             cells.append(f"{np.sqrt(np.mean(np.square(runs))):.3f}")
         rows.append(cells)
-    print(table(["clip", *NOISES], rows))
+    print(table(["clip", *SHARED], rows))
 
 
 if __name__ == "__main__":

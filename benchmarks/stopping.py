@@ -12,7 +12,7 @@ Scores are normal, in units of their spread (1 to 2 points for the default model
 Constructions: a union bound over looks at 24, 48, 96, …, with equal shares of α, or with shares ∝ 1/(j(j+1)); the
 mixture of Bernoulli likelihood ratios over a beta law cut at p (Howard & Ramdas 2022, arXiv 1906.09712, section 3.2
 with Robbins' method of mixtures), a bound at every n, looked at every 8 samples; the exact boundary of
-:mod:`runtime.stopping`, at its own looks and at the union bound's. One n for all is there for comparison.
+:mod:`runtime.bounds.stopping`, at its own looks and at the union bound's. One n for all is there for comparison.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln, ndtr, xlog1py, xlogy
 
-from runtime.ranks import order_statistics
-from runtime.stopping import STEP, Walk, looks_from, spending_ranks
+from runtime.bounds import STEP, Walk, looks_from, order_statistics, spending_ranks
 
 SAMPLES = 501
 ALPHA = 1e-3

@@ -15,10 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from runtime.colours import Tags, hdr_error
-from runtime.containers import check_whole
-from runtime.errors import ConversionError, DependencyError, VideoError
-from runtime.video import CONTAINERS
+from runtime import ConversionError, DependencyError, VideoError
+from runtime.files import CONTAINERS, check_whole
+from runtime.frames import Tags, hdr_error
 
 _MATRIX = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020nc"}
 _UNTAGGED = (None, "unknown", "unspecified", "gbr", "reserved")  # of R, G, B the pixel format tells

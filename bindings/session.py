@@ -8,12 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from runtime.certificate import Certificate
-from runtime.certifier import Certifier
-from runtime.commands.shared import refuse_too_few
-from runtime.errors import ConversionError, ParameterError, VideoError
-from runtime.keys import read_secret
-from runtime.planes import Conversion
+from runtime import Certificate, Certifier, Conversion, ConversionError, ParameterError, VideoError
+from runtime.noise import read_secret
 
 _Look = tuple[tuple[int, ...], Conversion]
 """Rows and columns of a frame, and how it becomes RGB."""
@@ -58,7 +54,7 @@ class Session:
         self._subsample = subsample
         self._tolerance = tolerance
         self._first: _Look | None = None
-        refuse_too_few(certifier, Path(name), certifier.alpha, self.jointly or 1)
+        certifier.refuse_too_few(name, frames=self.jointly or 1)
 
     def certify(self, planes: Sequence[NDArray[Any]], conversion: Conversion) -> Certificate | None:
         """The next frame's certificate, None for one that ``subsample`` passes over.

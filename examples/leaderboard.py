@@ -22,10 +22,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime import Certifier
-from runtime.drawing import Picture
-from runtime.errors import BiqaError, ParameterError
-from runtime.inputs import FileFrames
+from runtime import BiqaError, Certifier, FileFrames, Frame, ParameterError
 
 ROUGH = 16
 """Samples a frame for the first order."""
@@ -42,7 +39,7 @@ class Entry:
     def __len__(self) -> int:
         return sum(map(len, self._clips))
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[Frame]:
         return chain.from_iterable(self._clips)
 
 
@@ -91,7 +88,7 @@ def main() -> int:
     parser.add_argument("--epsilon", type=float)
     parser.add_argument("--alpha", type=float, default=1e-3, help="error of the whole table; default 0.001")
     parser.add_argument("--samples", type=int)
-    parser.add_argument("--subsample", type=int, default=1, help="judge every so-manieth frame; default: all")
+    parser.add_argument("--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; default: all")
     options = parser.parse_args()
     try:
         entries = read_entries(options.entries, options.subsample)

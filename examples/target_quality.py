@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import shutil
 import sys
 import tempfile
 from fractions import Fraction
@@ -23,9 +22,7 @@ from pathlib import Path
 
 import av
 
-from runtime import Certifier
-from runtime.errors import BiqaError
-from runtime.inputs import FileFrames
+from runtime import BiqaError, Certifier, FileFrames
 
 CRFS = range(12, 52)
 JUDGED = math.ceil(math.log2(len(CRFS) + 1))
@@ -84,13 +81,13 @@ def main() -> int:
     parser.add_argument("--epsilon", type=float)
     parser.add_argument("--alpha", type=float, default=1e-3, help="error of all answers together; default 0.001")
     parser.add_argument("--samples", type=int)
-    parser.add_argument("--subsample", type=int, default=1, help="judge every so-manieth frame; default: all")
+    parser.add_argument("--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; default: all")
     options = parser.parse_args()
     if options.out.exists() and options.clip.exists() and options.out.samefile(options.clip):
         parser.error(f"--out {options.out} is the clip itself, which it would replace: give another name")
     try:
         with (
-            tempfile.TemporaryDirectory() as folder,
+            tempfile.TemporaryDirectory(dir=options.out.parent, prefix=".crf-") as folder,
             Certifier(
                 options.model, epsilon=options.epsilon, alpha=options.alpha / JUDGED, samples=options.samples
             ) as certifier,
@@ -99,9 +96,7 @@ def main() -> int:
             if best is None:
                 print(f"no CRF of {CRFS.start} or more certainly reaches {options.target:g}", file=sys.stderr)
                 return 1
-            partial = options.out.with_name(options.out.name + ".partial")
-            shutil.copyfile(best, partial)
-            os.replace(partial, options.out)
+            os.replace(best, options.out)
             print(f"{options.out}: {best.stem.removeprefix('crf')} is the largest CRF that passed")
     except (BiqaError, av.FFmpegError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

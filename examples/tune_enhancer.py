@@ -24,8 +24,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.loss import Scorer, SmoothedLoss, smoothed_score
 from training.networks import frozen_denoiser, frozen_metric
+from training.smoothed_loss import Scorer, SmoothedLoss, smoothed_score
 
 DOWNSCALE, SIGMA, CROP = 2, 0.12, 256
 JUDGES = ("bare", "smoothed", "independent", "psnr", "ssim")

@@ -10,14 +10,14 @@
 from __future__ import annotations
 
 from .build import build
-from .compile import Request, compile_bundle
+from .checks.parity import check_parity, onnx_scores, torch_scores
 from .describe import GraphSummary, describe, summarise
-from .fuse import Fused
-from .graph import export_graph
-from .kernels import compile_kernels
-from .load import Loaded, load_denoiser, load_metric
-from .parity import check_parity, onnx_scores, torch_scores
-from .precision import to_fp16
+from .engines.compile import Request, compile_bundle
+from .engines.kernels import compile_kernels
+from .graph.onnx_export import export_graph
+from .networks.fused import Fused
+from .networks.load import Loaded, load_denoiser, load_metric
+from .precision.fp16 import to_fp16
 from .verify import verify
 
 __all__ = [

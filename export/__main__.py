@@ -7,11 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from runtime.bundle import Defaults, open_bundle
+from runtime.bundle.manifest import DEFAULTS, Defaults
+from runtime.bundle.store import open_bundle
 from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
 
-from .compile import TARGETS
-from .engine_options import add_engine_options, requests_of, size
+from .engines.compile import TARGETS
+from .engines.options import add_engine_options, requests_of, size
 
 _EXAMPLES = """examples:
   python -m export build
@@ -41,8 +42,8 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .build import DEFAULTS, DOWNSCALE, NAME, SIGMA
-    from .catalogue import OTHER_DENOISER, SHIPPED_METRIC
+    from .build import DOWNSCALE, NAME, SIGMA
+    from .networks.catalogue import OTHER_DENOISER, SHIPPED_METRIC
 
     parser = argparse.ArgumentParser(
         "python -m export",
@@ -137,8 +138,9 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    from .build import build, silent
-    from .compile import compile_bundle, finishing_command
+    from .build import build
+    from .engines.compile import compile_bundle, finishing_command
+    from .report import silent
 
     if options.keep_fp32 and not (options.fp16 or options.int8):
         raise ExportError("--keep-fp32 is for --fp16 and --int8: give one of them, or leave it out")
@@ -180,8 +182,8 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    from .build import silent
-    from .compile import compile_bundle
+    from .engines.compile import compile_bundle
+    from .report import silent
 
     bundle = open_bundle(options.bundle)
     report = silent if options.quiet else _say

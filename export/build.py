@@ -7,7 +7,7 @@ Nothing is written before everything has passed, and then all of it at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,46 +15,30 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from runtime.bundle import (
-    GRAPHS,
-    MODEL,
-    Bundle,
-    Defaults,
-    InputContract,
-    Manifest,
-    Parity,
-    ScoreContract,
-    file_entry,
-    write_bundle,
-)
+from runtime.bundle.manifest import DEFAULTS, GRAPHS, MODEL, Defaults, InputContract, Manifest, Parity, ScoreContract
+from runtime.bundle.store import Bundle, file_entry, write_bundle
 from runtime.errors import ExportError
 from runtime.version import __version__
 
-from .catalogue import MODEL_CARD, SHIPPED_METRIC, denoiser_for
-from .checks import check_finite, check_function
+from .checks.parity import Measurement, check_parity, onnx_scores, torch_scores, with_minimum
+from .checks.photographs import PHOTOGRAPHS, noisy, unit
+from .checks.pure_function import check_finite, check_function
 from .describe import summarise
-from .fuse import Fused, check_contract
-from .graph import check_graph, export_graph, trace_shape
-from .int8 import to_int8
-from .int8_gate import int8_parity, seen_values
-from .load import Loaded, load_denoiser, load_metric
-from .parity import Measurement, check_parity, onnx_scores, torch_scores, with_minimum
-from .pictures import PHOTOGRAPHS, noisy, unit
-from .precision import to_fp16
-from .precision_gate import fp16_parity
-
-Report = Callable[[str], None]
+from .graph.onnx_export import check_graph, export_graph, trace_shape
+from .networks.catalogue import MODEL_CARD, SHIPPED_METRIC, denoiser_for
+from .networks.fused import Fused, check_contract
+from .networks.load import Loaded, load_denoiser, load_metric
+from .precision.fp16 import to_fp16
+from .precision.fp16_check import fp16_parity
+from .precision.int8 import to_int8
+from .precision.int8_check import int8_parity, seen_values
+from .report import Report, silent
 
 SIGMA, DOWNSCALE = 0.12, 2
-DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
 NAME = "biqa"
 
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
 """The variants' names in the manifest's parity table."""
-
-
-def silent(_: str) -> None:
-    """Report nothing."""
 
 
 def build(

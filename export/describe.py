@@ -11,8 +11,9 @@ from typing import Any
 
 import onnx
 
-from runtime.bundle import MODEL, Bundle, InputContract, Parity, Part, PlanKey, ScoreContract
-from runtime.samplers.kernels import FOLDER
+from runtime.bundle.manifest import MODEL, InputContract, Parity, Part, PlanKey, ScoreContract
+from runtime.bundle.store import Bundle
+from runtime.samplers.gpu.kernels import FOLDER
 
 
 @dataclass(frozen=True)

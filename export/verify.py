@@ -12,18 +12,20 @@ from pathlib import Path
 
 from torch import nn
 
-from runtime.bundle import GRAPHS, MODEL, Bundle, Parity, Part
+from runtime.bundle.manifest import GRAPHS, MODEL, Parity, Part
+from runtime.bundle.store import Bundle
 from runtime.errors import ExportError
 
-from .build import FP16, INT8, Report, silent
-from .catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
-from .checks import check_function
-from .fuse import Fused
-from .graph import check_graph
-from .int8_gate import int8_parity
-from .load import Loaded, load_denoiser, load_metric
-from .parity import check_parity, onnx_scores, torch_scores
-from .precision_gate import fp16_parity
+from .build import FP16, INT8
+from .checks.parity import check_parity, onnx_scores, torch_scores
+from .checks.pure_function import check_function
+from .graph.onnx_export import check_graph
+from .networks.catalogue import DENOISERS, METRICS, NO_DENOISER, Entry
+from .networks.fused import Fused
+from .networks.load import Loaded, load_denoiser, load_metric
+from .precision.fp16_check import fp16_parity
+from .precision.int8_check import int8_parity
+from .report import Report, silent
 
 _SIZE = 128
 

@@ -2,16 +2,17 @@
 
 import runtime
 
+print(runtime.certify("photo.jpg").score)
+
 with runtime.Certifier(epsilon=0.1) as certifier:
     certificate = certifier.certify(frame)      # uint8 or uint16 H×W×3 RGB
 """
 
 from __future__ import annotations
 
-from .bundle import Bundle, open_bundle
-from .certificate import Certificate, Provenance
-from .certifier import Certifier
-from .decisions import Comparison, Gate, Pooled
+from .bounds.pooling import pool
+from .bundle.store import Bundle, open_bundle
+from .certifier import Certifier, certify
 from .errors import (
     BiqaError,
     BundleError,
@@ -25,9 +26,14 @@ from .errors import (
     RecordError,
     VideoError,
 )
-from .plan import Plan
-from .planes import Conversion, rgb_from_planes
-from .pooling import pool
+from .files.file_frames import FileFrames
+from .frames.input import Frame
+from .frames.planes import Conversion, rgb_from_planes
+from .results.certificate import Certificate, Provenance
+from .results.decisions import Comparison, Gate, Pooled
+from .results.plan import Plan
+from .samplers import Sampler
+from .samplers.function import CallableSampler
 from .version import __version__
 
 __all__ = [
@@ -35,14 +41,18 @@ __all__ = [
     "BiqaError",
     "Bundle",
     "BundleError",
+    "CallableSampler",
     "Certificate",
     "Certifier",
+    "certify",
     "Comparison",
     "Conversion",
     "ConversionError",
     "DependencyError",
     "DeviceError",
     "ExportError",
+    "FileFrames",
+    "Frame",
     "FrameError",
     "Gate",
     "ModelError",
@@ -54,5 +64,6 @@ __all__ = [
     "Provenance",
     "RecordError",
     "rgb_from_planes",
+    "Sampler",
     "VideoError",
 ]

@@ -13,30 +13,29 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from numbers import Real
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, open_bundle
-from .certificate import Certificate, check_epsilon
-from .clip import Clip, Frames
-from .decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
-from .device_frames import DeviceArray, is_device_frame
-from .drawing import Drawing, Picture, Source, Terms
-from .errors import DeviceError, ParameterError
-from .keys import NOISES, ClipNoise, noise_source
-from .plan import Plan, plan
-from .planes import Conversion
-from .pooling import POOLS
-from .ranks import SCOPES, Scope, check_parameters, scope_ranks
+from .arguments import check_claim, check_function, check_model, check_noise, is_count, open_sampler, to_number
+from .bounds.alpha import COMPARED, Scope, equal_share
+from .bounds.pooling import POOLS
+from .bounds.ranks import scope_ranks
+from .bounds.stopping import Schedule, Stopping, schedule
+from .errors import ParameterError
+from .files.file_frames import FileFrames
+from .frames.device import DeviceArray
+from .frames.input import Frame, is_frame
+from .frames.planes import Conversion
+from .noise.keys import ClipNoise
+from .results.certificate import Certificate
+from .results.decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
+from .results.plan import Plan, plan
 from .samplers import Sampler
-from .samplers.callable import CallableSampler, ScoreFunction
-from .stopping import Schedule, Stopping, schedule
-
-DEVICES = ("cpu", "cuda")
+from .samplers.function import ScoreFunction
+from .scores import ClipScores, Frames, FrameScores, NoisySampler
 
 
 class Certifier:
@@ -50,8 +49,8 @@ class Certifier:
     fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total error of one
     certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at least 16 bytes,
     kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may know, for tests.
-    ``threads``: CPU threads of the engine, default all. ``noise``: "per-frame", or "per-video": the frames of a clip
-    share theirs, which takes a clip that can be read twice. ``progress``: called with the number of samples just drawn.
+    ``threads``: CPU threads of the engine, default all. ``share_noise``: the frames of a clip share one
+    noise, which takes a clip that can be read twice. ``progress``: called with the number of samples just drawn.
     None stands for the bundle's default.
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
@@ -71,50 +70,19 @@ class Certifier:
         secret: bytes | None = None,
         public_seed: int | None = None,
         threads: int | None = None,
-        noise: str = "per-frame",
+        share_noise: bool = False,
         sampler: Sampler | ScoreFunction | None = None,
         sigma: float | None = None,
         downscale: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        if device not in DEVICES:
-            raise DeviceError(f"device is one of {', '.join(DEVICES)}, not {device!r}")
-        if scope not in SCOPES:
-            raise ParameterError(f"scope is 'smoothed' or 'reported', not {scope!r}")
-        if threads is not None and not _is_count(threads):
-            raise ParameterError(f"threads is 1 or more, not {threads!r}")
-        if public_seed is not None and (
-            isinstance(public_seed, bool) or not isinstance(public_seed, (int, np.integer))
-        ):
-            raise ParameterError(f"public_seed is a whole number, not {public_seed!r}")
-        if noise not in NOISES:
-            raise ParameterError(f"noise is one of {', '.join(NOISES)}, not {noise!r}")
-        source = noise_source(secret, public_seed)
-        if sampler is None:
-            if sigma is not None or downscale is not None:
-                raise ParameterError("sigma and downscale belong to the bundle: give them only with a sampler")
-            bundle = open_bundle(model)
-            defaults = bundle.manifest.defaults
-            epsilon = defaults.epsilon if epsilon is None else epsilon
-            alpha = defaults.alpha if alpha is None else alpha
-            samples = defaults.samples if samples is None else samples
-        elif model is not None:
-            raise ParameterError("give a model or a sampler, not both")
-        elif device != "cpu" or precision is not None or threads is not None:
-            raise ParameterError(
-                "device, precision and threads belong to a model: a sampler runs where and how its owner put it"
-            )
-        samples = 501 if samples is None else samples
-        alpha = 1e-3 if alpha is None else _number("alpha", alpha)
-        self._terms = Terms(check_epsilon(0.1 if epsilon is None else epsilon), alpha, scope)
-        check_parameters(samples, 0.0, alpha)
-        self._owned = sampler is None
-        self._sampler: Sampler = (
-            _open_sampler(bundle, device, precision, threads)
-            if sampler is None
-            else _as_sampler(sampler, sigma, downscale)
-        )
-        self._source = Source(self._sampler, source, int(samples), progress, noise == "per-video")
+        given = check_function(sampler, sigma, downscale)
+        where = check_model(model, device, precision, threads, function=given is not None)
+        self._claim, samples = check_claim(epsilon, alpha, samples, scope, where.defaults)
+        source = check_noise(secret, public_seed, share_noise)
+        self._owned = given is None
+        self._sampler = open_sampler(where) if given is None else given
+        self._noisy = NoisySampler(self._sampler, source, samples, progress, share_noise)
 
     @property
     def sampler(self) -> Sampler:
@@ -124,22 +92,22 @@ class Certifier:
     @property
     def epsilon(self) -> float:
         """L2 radius on the source RGB frame."""
-        return self._terms.epsilon
+        return self._claim.epsilon
 
     @property
     def alpha(self) -> float:
         """Total error of one answer."""
-        return self._terms.alpha
+        return self._claim.alpha
 
     @property
     def samples(self) -> int:
         """Noisy copies a frame, n of the noise key."""
-        return self._source.samples
+        return self._noisy.samples
 
     @property
     def scope(self) -> Scope:
         """ "smoothed" or "reported"."""
-        return self._terms.scope
+        return self._claim.scope
 
     @property
     def higher_is_better(self) -> bool:
@@ -157,6 +125,16 @@ class Certifier:
             scope=self.scope,
         )
 
+    def refuse_too_few(self, name: str | os.PathLike[str], *, frames: int = 1, alpha: float | None = None) -> None:
+        """Raise ParameterError, before any frame is scored, where ``frames`` that share α are left without a bound.
+
+        ``name``: of what is certified, for the message. ``alpha``: of all of them together, by default the certifier's.
+        """
+        alpha = self.alpha if alpha is None else alpha
+        if reason := self.plan(alpha=equal_share(alpha, frames)).reason:
+            share = f"; alpha {alpha:g} is shared by {frames} frames" if frames > 1 else ""
+            raise ParameterError(f"{os.fspath(name)}: {reason}{share}")
+
     def certify(
         self, frame: NDArray[Any] | DeviceArray, *, bit_depth: int | None = None, tolerance: float | None = None
     ) -> Certificate:
@@ -172,7 +150,7 @@ class Certifier:
         Too few samples for ε give a certificate that abstained, with its ``reason``. Raises FrameError for
         anything but an RGB frame, ModelError where the model failed on half of the samples or more.
         """
-        return self._certify(frame, bit_depth, self.alpha, tolerance, self._source.clip_noise([frame], bit_depth))
+        return self._certify(frame, bit_depth, self.alpha, tolerance, self._noisy.clip_noise([frame], bit_depth))
 
     def certify_planes(
         self, planes: Sequence[NDArray[Any]], conversion: Conversion, *, tolerance: float | None = None
@@ -181,12 +159,12 @@ class Certifier:
 
         ε is measured on the RGB frame that comes out. Raises ConversionError, and what ``certify`` raises.
         """
-        picture = (planes, conversion)
-        return self._certify(picture, None, self.alpha, tolerance, self._source.clip_noise([picture], None))
+        frame = (planes, conversion)
+        return self._certify(frame, None, self.alpha, tolerance, self._noisy.clip_noise([frame], None))
 
     def stream(
         self,
-        frames: Iterable[Picture],
+        frames: Iterable[Frame],
         *,
         jointly: int | None = None,
         bit_depth: int | None = None,
@@ -197,26 +175,52 @@ class Certifier:
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
         with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
         beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
-        ``tolerance``: as for ``certify``, each frame for itself. With ``noise="per-video"`` all frames are read before
+        ``tolerance``: as for ``certify``, each frame for itself. With ``share_noise`` all frames are read before
         the first is scored: a list, or anything with a length that gives the same frames each time.
         """
-        if jointly is not None and not _is_count(jointly):
+        if jointly is not None and not is_count(jointly):
             raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly!r}")
-        if self._source.per_video and not _is_repeatable(frames):
+        if self._noisy.share_noise and not _is_repeatable(frames):
             raise ParameterError(
-                "noise per video takes the whole clip before its first frame is scored: give a list of frames, not "
-                f"{type(frames).__name__}, or take noise per frame for frames that come one by one"
+                "share_noise takes the whole clip before its first frame is scored: give a list of frames, not "
+                f"{type(frames).__name__}, or leave share_noise out for frames that come one by one"
             )
-        alpha = self.alpha / (jointly or 1)
-        clip = self._source.clip_noise(frames, bit_depth)
+        alpha = equal_share(self.alpha, jointly or 1)
+        clip = self._noisy.clip_noise(frames, bit_depth)
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
             yield self._certify(frame, bit_depth, alpha, tolerance, clip, index)
 
+    def certify_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        subsample: int = 1,
+        tolerance: float | None = None,
+        matrix: str | None = None,
+        range: str | None = None,
+    ) -> Pooled:
+        """Certify every ``subsample``-th frame of a file, a still or a video, claimed jointly.
+
+        The result has ``score``, ``lower`` and ``upper``: of the frame, or of the mean of a video's frames. Its items
+        are the frames' certificates. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. Raises
+        VideoError for a file that is missing, damaged or cut, ParameterError where α shared by its frames leaves no
+        bound, and what ``certify`` raises.
+        """
+        frames = FileFrames(Path(path), subsample=subsample, matrix=matrix, range=range)
+        self.refuse_too_few(path, frames=len(frames))
+        certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance))
+        return pooled("mean", certificates, os.fspath(path))
+
+    def certify_files(self, paths: Iterable[str | os.PathLike[str]], **options: Any) -> Iterator[Pooled]:
+        """Certify files one by one, each at α for itself. ``options``: those of :meth:`certify_file`."""
+        for path in paths:
+            yield self.certify_file(path, **options)
+
     def gate(
         self,
-        frames: Picture | Frames,
+        frames: Frame | Frames,
         *,
         at_least: float,
         pool: str = "mean",
@@ -234,7 +238,7 @@ class Certifier:
         another ``samples``, ε or model is another answer, with an α of its own. Raises ParameterError, also for a model
         whose lower scores are the better ones, and what ``certify`` raises.
         """
-        at_least = _number("at_least", at_least)
+        at_least = to_number("at_least", at_least)
         if not math.isfinite(at_least):
             raise ParameterError(f"at_least is a finite score, not {at_least!r}")
         if not self.higher_is_better:
@@ -251,16 +255,17 @@ class Certifier:
         return Gate(decision or "undecided", at_least, self.alpha, self._pooled(clip, pool, rule))
 
     def compare(
-        self, a: Picture | Frames, b: Picture | Frames, *, pool: str = "mean", bit_depth: int | None = None
+        self, a: Frame | Frames, b: Frame | Frames, *, pool: str = "mean", bit_depth: int | None = None
     ) -> Comparison:
         """Which one certainly *scores higher*? Draws no more samples than it takes to say.
 
         "a" where the certified lower bound of a is above the upper bound of b: a scores higher than b whatever was
-        done within ε to each of them; "b" the other way round; else "undecided". Each gets α/2: with probability
-        ≥ 1−α the answer is right. Where ``higher_is_better`` is False, the one that scores higher is the worse
-        picture; the record says which way it is. ``a``, ``b``, ``pool``: as for :meth:`gate`.
+        done within ε to each of them; "b" the other way round; else "undecided". Each gets its share of α: with
+        probability ≥ 1−α the answer is right. Where ``higher_is_better`` is False, the one that scores higher is the
+        worse one; the record says which way it is. ``a``, ``b``, ``pool``: as for :meth:`gate`.
         """
-        first, second = (self._clip(frames, self.alpha / 2, pool, bit_depth) for frames in (a, b))
+        share = equal_share(self.alpha, COMPARED)
+        first, second = (self._clip(frames, share, pool, bit_depth) for frames in (a, b))
         decision: Better | None = None
         while decision is None and any([first.advance(), second.advance()]):
             (lower_a, upper_a), (lower_b, upper_b) = first.bounds(pool), second.bounds(pool)
@@ -269,42 +274,42 @@ class Certifier:
         both = self._pooled(first, pool, rule), self._pooled(second, pool, rule)
         return Comparison(decision or "undecided", self.alpha, *both, higher_is_better=self.higher_is_better)
 
-    def _clip(self, frames: Picture | Frames, alpha: float, pool: str, bit_depth: int | None) -> Clip:
+    def _clip(self, frames: Frame | Frames, alpha: float, pool: str, bit_depth: int | None) -> ClipScores:
         if pool not in POOLS:
             raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
-        clip: Frames = [frames] if _is_picture(frames) else cast(Frames, frames)
+        clip: Frames = [frames] if is_frame(frames) else cast(Frames, frames)
         if not _is_repeatable(clip):
             raise ParameterError(
                 "frames are read once a look: give an H×W×3 NumPy array, or a list of frames, "
                 f"not {type(frames).__name__}"
             )
-        return Clip(clip, replace(self._terms, alpha=alpha), self._source, bit_depth)
+        return ClipScores(clip, replace(self._claim, alpha=alpha), self._noisy, bit_depth)
 
-    def _pooled(self, clip: Clip, pool: str, rule: Mapping[str, Any]) -> Pooled:
+    def _pooled(self, clip: ClipScores, pool: str, rule: Mapping[str, Any]) -> Pooled:
         return pooled(pool, clip.certificates(rule))
 
     def _certify(
         self,
-        picture: Picture,
+        frame: Frame,
         bit_depth: int | None,
         alpha: float,
         tolerance: float | None,
         clip: ClipNoise | None,
         index: int = 0,
     ) -> Certificate:
-        drawing = Drawing(picture, bit_depth, self._source, clip, index)
-        terms = replace(self._terms, alpha=alpha)
-        shift = self.epsilon / self._sampler.downscale / self._sampler.sigma
+        scores = FrameScores(frame, bit_depth, self._noisy, clip, index)
+        claim = replace(self._claim, alpha=alpha)
+        shift = self._noisy.shift(self.epsilon)
         if tolerance is None:
-            drawing.advance(self.samples)
-            ranks = scope_ranks(self.samples, shift, alpha, self.scope, drawing.distance)
-            return drawing.certificate(terms, ranks)
-        if not 0 <= _number("tolerance", tolerance) < math.inf:
+            scores.advance(self.samples)
+            ranks = scope_ranks(self.samples, shift, alpha, self.scope, scores.distance)
+            return scores.certificate(claim, ranks)
+        if not 0 <= to_number("tolerance", tolerance) < math.inf:
             raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
-        looks = schedule(self.samples, shift, alpha, self.scope, drawing.distance)
-        look = _first_narrow(drawing, looks, tolerance)
+        looks = schedule(self.samples, shift, alpha, self.scope, scores.distance)
+        look = _first_narrow(scores, looks, tolerance)
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
-        return drawing.certificate(terms, looks.ranks(look), stopping)
+        return scores.certificate(claim, looks.ranks(look), stopping)
 
     def close(self) -> None:
         """Release the engine; a sampler that was given stays open."""
@@ -320,72 +325,35 @@ class Certifier:
         self.close()
 
 
-def _open_sampler(bundle: Bundle, device: str, precision: str | None, threads: int | None) -> Sampler:
-    """The bundle's graph on a device. Raises what the device's module says of what is missing."""
-    if device == "cuda":
-        from .samplers.routes import open_route
+def certify(
+    path: str | os.PathLike[str], *, subsample: int = 1, tolerance: float | None = None, **arguments: Any
+) -> Pooled:
+    """Certify one file, a still or a video: :meth:`Certifier.certify_file` of a certifier opened for it alone.
 
-        if threads is not None:
-            raise ParameterError("threads are those of device 'cpu': leave them out with device 'cuda'")
-        return open_route(bundle, precision)
-    from .samplers.onnx import OnnxSampler
+    ``arguments``: those of :class:`Certifier`. For many files open one certifier, which loads the model once.
 
-    return OnnxSampler(bundle, threads=None if threads is None else int(threads), precision=precision or "fp32")
+    >>> import runtime
+    >>> certified = runtime.certify(photo, samples=64)
+    >>> certified.lower <= certified.score <= certified.upper
+    True
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"certify takes the path of a file, not {type(path).__name__}: Certifier().certify(frame)")
+    with Certifier(**arguments) as certifier:
+        return certifier.certify_file(path, subsample=subsample, tolerance=tolerance)
 
 
-def _first_narrow(drawing: Drawing, looks: Schedule, tolerance: float) -> int:
+def _first_narrow(scores: FrameScores, looks: Schedule, tolerance: float) -> int:
     """Draw up to the first look whose interval is no wider than ``tolerance``, or the last; its number."""
     look = 0
     for look, count in enumerate(looks.looks):
-        drawing.advance(count)
-        lower, upper = drawing.interval(looks.ranks(look))
+        scores.advance(count)
+        lower, upper = scores.interval(looks.ranks(look))
         if upper - lower <= tolerance:
             break
     return look
 
 
-def _is_picture(frames: Picture | Frames) -> TypeGuard[Picture]:
-    """An array, or (planes, conversion); arrays of other shapes are told so where they are scored."""
-    return (
-        isinstance(frames, np.ndarray)
-        or is_device_frame(frames)
-        or (isinstance(frames, tuple) and len(frames) == 2 and isinstance(frames[1], Conversion))
-    )
-
-
 def _is_repeatable(frames: object) -> bool:
     """Can the frames be read again, and is their number known? No iterator can."""
     return hasattr(frames, "__len__") and hasattr(frames, "__iter__")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
-
-
-def _number(name: str, value: object) -> float:
-    """A real number as a float, or ParameterError."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise ParameterError(f"{name} is a number, not {value!r}")
-    return float(value)
-
-
-def _as_sampler(sampler: Sampler | ScoreFunction, sigma: float | None, downscale: int | None) -> Sampler:
-    if isinstance(sampler, Sampler):
-        if sigma is not None or downscale is not None:
-            raise ParameterError("a sampler has its own sigma and downscale: give them only with a plain function")
-        _check_domain(sampler.sigma, sampler.downscale)
-        return sampler
-    if not callable(sampler):
-        raise ParameterError(f"sampler is a Sampler or a function of a noisy image, not {type(sampler).__name__}")
-    if sigma is None:
-        raise ParameterError("a function needs sigma, the noise level for images in [0, 1], e.g. sigma=0.12")
-    downscale = 1 if downscale is None else downscale
-    _check_domain(sigma, downscale)
-    return CallableSampler(sampler, float(sigma), downscale=int(downscale))
-
-
-def _check_domain(sigma: float, downscale: int) -> None:
-    if not 0 < _number("sigma", sigma) < math.inf:
-        raise ParameterError(f"sigma is the noise level for images in [0, 1], e.g. 0.12, not {sigma!r}")
-    if not _is_count(downscale):
-        raise ParameterError(f"downscale is a whole number, 1 or more, not {downscale!r}")

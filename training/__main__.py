@@ -11,13 +11,13 @@ import torch
 
 from runtime.errors import DependencyError
 
-from .data import Photograph, read_scores
-from .datasets import READERS
-from .denoiser import DenoiserConfig, train_denoiser
-from .evaluate import evaluate
-from .joint import JointConfig, train_joint
-from .metric import MetricConfig, train_metric
+from .data.photographs import Photograph, read_scores
+from .data.published_datasets import READERS
+from .evaluation.quick_look import evaluate
 from .networks import JOINT_DENOISER_WEIGHTS, JOINT_METRIC_WEIGHTS
+from .recipes.denoiser import DenoiserConfig, train_denoiser
+from .recipes.joint import JointConfig, train_joint
+from .recipes.metric import MetricConfig, train_metric
 
 _EXAMPLES = {
     "metric": """\

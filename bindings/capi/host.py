@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import runtime
-from runtime.colours import HDR, Tags, conversion_for
-from runtime.keys import read_secret
-from runtime.layouts import Layout
-from runtime.planes import STEP, Conversion
-from runtime.ranks import Scope
+from runtime import Conversion
+from runtime.bounds import Scope
+from runtime.frames import HDR, STEP, Layout, Tags, conversion_for
+from runtime.noise import read_secret
 
 ABI = 1
 """``BIQA_ABI`` of the header that this module serves."""

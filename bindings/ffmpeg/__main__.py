@@ -10,28 +10,26 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from bindings.colours import conversion_of, told_tags
+from bindings.conversion import conversion_of, told_tags
 from bindings.ffmpeg.pipe import NAME, Pipe, raw_shape
 from bindings.ffmpeg.sidecar import ffmetadata, frame_times
 from bindings.probe import Probe, probe
 from bindings.session import Session
-from runtime.certifier import Certifier
-from runtime.colours import Tags
-from runtime.commands.certify import final_line, table
-from runtime.commands.exits import answered
-from runtime.commands.shared import (
+from runtime import Certifier, Conversion, ParameterError
+from runtime.commands import (
     add_claim_options,
     add_log_options,
     add_model_options,
+    answered,
     check_outputs,
+    final_line,
     open_certifier,
     progress_bar,
-    refuse_too_few,
+    table,
     write_outputs,
 )
-from runtime.errors import ParameterError
-from runtime.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
-from runtime.planes import CHROMA_LOCATIONS, Conversion
+from runtime.frames import CHROMA_LOCATIONS, Tags
+from runtime.results import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
 
 _EXAMPLES = """examples:
   ffmpeg -v error -xerror -err_detect explode -i clip.mp4 -fps_mode passthrough -f yuv4mpegpipe - |
@@ -117,7 +115,7 @@ def _certified(
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
         log.frames.append((number, certificate))
         if session.jointly is None:
-            refuse_too_few(certifier, Path(NAME), certifier.alpha, len(log.frames))
+            certifier.refuse_too_few(NAME, frames=len(log.frames))
     session.finish()
     if session.jointly is None:
         log.frames = [(number, one.shared_by(len(log.frames))) for number, one in log.frames]

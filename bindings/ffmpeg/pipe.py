@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ConversionError, ParameterError, VideoError
-from runtime.layouts import LAYOUTS, Layout, stored_shapes, unpacked
+from runtime import ConversionError, ParameterError, VideoError
+from runtime.frames import LAYOUTS, Layout, stored_shapes, unpacked
 
 NAME = "standard input"
 _LINE = 1024  # bytes of a header at most

@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from runtime.certificate import Certificate
-from runtime.errors import ParameterError
+from runtime import Certificate, ParameterError
 
 _HEAD = ";FFMETADATA1"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.commands.exits import answered
-from runtime.errors import DependencyError
+from runtime import DependencyError
+from runtime.commands import answered
 
 HERE = Path(__file__).parent
 _SYSTEM = "/usr/bin/python3"

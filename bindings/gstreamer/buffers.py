@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindings.gstreamer.api import GstVideo
-from runtime.colours import Tags, tagged
-from runtime.errors import VideoError
-from runtime.layouts import LAYOUTS, Layout, stored_shapes, unpacked
+from runtime import VideoError
+from runtime.frames import LAYOUTS, Layout, Tags, stored_shapes, tagged, unpacked
 
 
 def _formats() -> dict[str, Layout]:

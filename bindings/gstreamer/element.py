@@ -16,18 +16,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bindings.colours import conversion_of, told_tags
+from bindings.conversion import conversion_of, told_tags
 from bindings.gstreamer.api import GLib, GObject, Gst, GstBase
 from bindings.gstreamer.buffers import CAPS, Format
 from bindings.probe import Probe, probe
 from bindings.session import Session, open_certifier
-from runtime.certificate import Certificate
-from runtime.certifier import Certifier
-from runtime.errors import BiqaError, ParameterError, VideoError
-from runtime.log import joint_claim
-from runtime.planes import Conversion
-from runtime.pooling import pool, pool_intervals
-from runtime.version import __version__
+from runtime import BiqaError, Certificate, Certifier, Conversion, ParameterError, VideoError, __version__, pool
+from runtime.bounds import pool_intervals
+from runtime.results import joint_claim
 
 _UNSET = -1
 _FLAGS = GObject.ParamFlags.READWRITE

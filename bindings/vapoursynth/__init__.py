@@ -16,14 +16,11 @@ from typing import Any
 
 import vapoursynth as vs
 
-from bindings.colours import conversion_of, told_tags
+from bindings.conversion import conversion_of, told_tags
 from bindings.probe import probe as probe_file
 from bindings.session import open_certifier
 from bindings.vapoursynth.frames import layout_of, planes_of, tags_of
-from runtime.certificate import Certificate
-from runtime.commands.shared import refuse_too_few
-from runtime.errors import BiqaError, ConversionError, ParameterError, VideoError
-from runtime.version import __version__
+from runtime import BiqaError, Certificate, ConversionError, ParameterError, VideoError, __version__
 
 __all__ = ["Certify", "PROPS", "verify", "Version"]
 
@@ -76,7 +73,7 @@ def Certify(  # noqa: N802
             scope=scope, threads=threads,
         )  # fmt: skip
         jointly = math.ceil(clip.num_frames / subsample)
-        refuse_too_few(certifier, Path(_NAME), certifier.alpha, jointly)
+        certifier.refuse_too_few(_NAME, frames=jointly)
         with clip.get_frame(0) as first:
             tags = tags_of(first, layout)
         conversion = conversion_of(

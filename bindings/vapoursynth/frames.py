@@ -8,9 +8,8 @@ import numpy as np
 import vapoursynth as vs
 from numpy.typing import NDArray
 
-from runtime.colours import Tags, tagged
-from runtime.errors import ConversionError
-from runtime.layouts import Layout
+from runtime import ConversionError
+from runtime.frames import Layout, Tags, tagged
 
 _SUBSAMPLING = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
 _SITING = dict(enumerate(("left", "center", "topleft", "top", "bottomleft", "bottom")))

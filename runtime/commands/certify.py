@@ -9,22 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..certificate import Certificate
+from ..bounds.pooling import pool
 from ..certifier import Certifier
-from ..log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
-from ..pooling import pool
-from .shared import (
-    Bar,
-    add_claim_options,
-    add_log_options,
-    add_model_options,
-    check_outputs,
-    open_certifier,
-    open_frames,
-    printed_interval,
-    progress_bar,
-    write_outputs,
-)
+from ..results.certificate import Certificate
+from ..results.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
+from .options import add_claim_options, add_log_options, add_model_options, open_certifier, open_frames
+from .outputs import check_outputs, printed_interval, write_outputs
+from .progress import Bar, progress_bar
 
 _EXAMPLES = """examples:
   python -m runtime certify photo.png

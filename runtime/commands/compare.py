@@ -8,17 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..log import build_log, to_json
-from .shared import (
-    add_decision_options,
-    check_outputs,
-    decided_log,
-    described,
-    open_certifier,
-    open_frames,
-    progress_bar,
-    write_outputs,
-)
+from ..bounds.alpha import COMPARED, equal_share
+from ..results.log import build_log, to_json
+from .options import add_decision_options, open_certifier, open_frames
+from .outputs import check_outputs, decided_log, described, write_outputs
+from .progress import progress_bar
 
 EXIT = {"a": 0, "b": 1, "undecided": 3}
 
@@ -52,18 +46,18 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
-        clips = [open_frames(certifier, path, certifier.alpha / 2, options) for path in paths]
+        clips = [open_frames(certifier, path, equal_share(certifier.alpha, COMPARED), options) for path in paths]
         bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), certifier.samples)
         made = certifier.compare(*clips, pool=options.pool)
     sides = made.a, made.b
     logs = [
-        decided_log(path, options.subsample, made.alpha / 2, clip, side)
+        decided_log(path, options.subsample, made.share, clip, side)
         for path, clip, side in zip(paths, clips, sides, strict=True)
     ]
     write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started, made.to_dict()))})
     if not options.quiet and options.json != "-":
         for path, side in zip(paths, sides, strict=True):
-            print(f"{path}: {described(side)}, α={made.alpha / 2:g}")
+            print(f"{path}: {described(side)}, α={made.share:g}")
     answer = {"a": f"{options.a} scores higher", "b": f"{options.b} scores higher"}.get(made.decision, "undecided")
     print(f"{certifier.sampler.name}: {answer}", file=sys.stderr)
     return EXIT[made.decision]

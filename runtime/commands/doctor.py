@@ -11,14 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..bundle import Bundle, open_bundle
-from ..driver import find_gpus
+from ..bundle.store import Bundle, open_bundle
 from ..errors import BiqaError, DeviceError
-from ..flavours import FLAVOURS, INSTALL
-from ..noise import COMPILED
-from ..samplers import pycuda_driver
-from ..samplers.kernels import SOURCES, add_kernels, ptx_file
-from ..samplers.routes import find_route
+from ..noise.draw import COMPILED
+from ..samplers.gpu import pycuda as pycuda_driver
+from ..samplers.gpu.kernels import SOURCES, add_kernels, ptx_file
+from ..samplers.gpu.nvidia import find_gpus
+from ..samplers.gpu.routes import find_route
+from ..samplers.gpu.tensorrt_modules import INSTALL, MODULE_NAMES
 from ..version import __version__
 
 _PACKAGES = (
@@ -37,10 +37,10 @@ _PACKAGES = (
 
 _GPU_PACKAGES = (
     # name, modules, distributions, how to get it
-    ("tensorrt", FLAVOURS["tensorrt"], ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), INSTALL["tensorrt"]),
+    ("tensorrt", MODULE_NAMES["tensorrt"], ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), INSTALL["tensorrt"]),
     (
         "tensorrt_rtx",
-        FLAVOURS["tensorrt-rtx"],
+        MODULE_NAMES["tensorrt-rtx"],
         ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13", "tensorrt-rtx"),
         INSTALL["tensorrt-rtx"],
     ),

@@ -9,18 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..decisions import Gate
-from ..log import InputLog, build_log, to_json
-from .shared import (
-    add_decision_options,
-    check_outputs,
-    decided_log,
-    described,
-    open_certifier,
-    open_frames,
-    progress_bar,
-    write_outputs,
-)
+from ..results.decisions import Gate
+from ..results.log import InputLog, build_log, to_json
+from .options import add_decision_options, open_certifier, open_frames
+from .outputs import check_outputs, decided_log, described, write_outputs
+from .progress import progress_bar
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 3}
 

@@ -7,10 +7,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from ..bundle import open_bundle
-from ..errors import ParameterError
-from ..plan import plan
-from ..ranks import SCOPES
+from ..bounds.alpha import SCOPES, equal_share
+from ..bundle.store import open_bundle
+from ..results.plan import plan
 
 _EXAMPLES = """examples:
   python -m runtime plan --epsilon 0.1
@@ -42,11 +41,9 @@ def run(options: argparse.Namespace) -> int:
     manifest = open_bundle(options.model).manifest
     defaults, contract = manifest.defaults, manifest.input
     alpha = defaults.alpha if options.alpha is None else options.alpha
-    if options.frames < 1:
-        raise ParameterError(f"frames is 1 or more, not {options.frames}")
     made = plan(
         defaults.epsilon if options.epsilon is None else options.epsilon,
-        alpha / options.frames,
+        equal_share(alpha, options.frames),
         sigma=contract.sigma,
         downscale=contract.downscale,
         samples=defaults.samples if options.samples is None else options.samples,

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..certificate import Certificate
 from ..certifier import Certifier
 from ..errors import RecordError
-from ..inputs import FileFrames
-from ..keys import NOISES, noise_source, read_secret
-from ..log import InputLog, build_log, read_log, to_json
-from .shared import add_model_options, progress_bar
+from ..files.file_frames import FileFrames
+from ..noise.keys import noise_source, read_secret
+from ..results.certificate import Certificate
+from ..results.log import InputLog, build_log, read_log, to_json
+from .options import add_model_options
+from .progress import progress_bar
 
 _EXAMPLES = """examples:
   python -m runtime certify clip.mp4 --secret-file secret --json clip.json
@@ -146,7 +147,7 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
         comparison = certifier.compare(*clips, pool=entries[0]["certificate"]["stopping"]["rule"]["pool"])
     made = [
-        InputLog(entry["path"], entry["subsample"], alpha / 2, _same_frames(path, frames, side.certificates))
+        InputLog(entry["path"], entry["subsample"], comparison.share, _same_frames(path, frames, side.certificates))
         for entry, path, frames, side in zip(
             entries, options.inputs, recorded, (comparison.a, comparison.b), strict=True
         )
@@ -205,7 +206,7 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     return Certifier(
         options.model, device=options.device, precision=_precision(shared, options), epsilon=shared["epsilon"],
         alpha=alpha, samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
-        threads=options.threads, noise=NOISES["shared_noise_frames" in shared], progress=drawn,
+        threads=options.threads, share_noise="shared_noise_frames" in shared, progress=drawn,
     )  # fmt: skip
 
 

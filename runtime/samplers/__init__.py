@@ -11,7 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import DeviceFrame, Lattice
+from ..frames.lattice import Lattice
+from .onnx import PRECISIONS, OnnxSampler, usable_cores
+
+__all__ = ["OnnxSampler", "PRECISIONS", "Sampler", "usable_cores"]
 
 
 @runtime_checkable
@@ -30,7 +33,7 @@ class Sampler(Protocol):
     engine: Mapping[str, Any]
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
-        """Scores float32[count] of samples start … start+count−1, noise drawn as ``noise.draw`` defines it.
+        """Scores float32[count] of samples start … start+count−1, noise drawn as ``noise/draw.py`` defines it.
 
         A score must be a function of its noisy input alone: not of its neighbours, ``start`` or ``count``.
         """
@@ -38,13 +41,4 @@ class Sampler(Protocol):
 
     def close(self) -> None:
         """Release the engine and its memory."""
-        ...
-
-
-@runtime_checkable
-class DeviceReader(Protocol):
-    """What a sampler has as well that reads frames in device memory: those of ``Lattice.device``."""
-
-    def host_copy(self, frame: DeviceFrame) -> NDArray[Any]:
-        """The pixels, for the hash and the noise key. Raises FrameError for memory that it cannot read."""
         ...

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import GRAPHS, Bundle
+from ..bundle.manifest import GRAPHS
+from ..bundle.store import Bundle
 from ..errors import BundleError, DependencyError, ModelError, ParameterError
-from ..frames import Lattice
-from ..noise import draw, table_for
-from ..vnni import EXACT_PRODUCTS, exact_products
-from .refusals import check_size, closed, failed, first_line
+from ..frames.lattice import Lattice
+from ..noise.draw import draw_noise
+from ..noise.table import table_for
+from .checks import check_size, closed, failed, first_line
+from .vnni import EXACT_PRODUCTS, exact_products
 
 BATCH = 2
 """Pictures a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
@@ -96,7 +98,7 @@ class OnnxSampler:
                     noisy = idle.get()
                     if stop.is_set():
                         return
-                    draw(table, key, start + first, noisy, clean)
+                    draw_noise(table, key, start + first, noisy, clean)
                     drawn.put((first, noisy))
             finally:
                 for _ in range(self._workers):

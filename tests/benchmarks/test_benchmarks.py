@@ -11,7 +11,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import attacks, correlation, defences, ladders, page, precision, scoring, steadiness  # noqa: E402
+from benchmarks import correlation, int8, steadiness  # noqa: E402
+from benchmarks.parts import attacks, defences, scoring, spoilt_pictures  # noqa: E402
+from benchmarks.report import page  # noqa: E402
 
 PICTURE = torch.from_numpy(skimage.data.astronaut()[:32, :40].copy()).permute(2, 0, 1).float() / 255
 
@@ -23,18 +25,20 @@ def brightness(pictures: torch.Tensor) -> torch.Tensor:
 def test_ladders_get_worse_step_by_step(tmp_path: Path) -> None:
     source = skimage.data.astronaut()[:101, :131]
     Image.fromarray(source).save(tmp_path / "one.png")
-    rungs = ladders.rungs(tmp_path)
-    assert len(rungs) == 1 + 5 * len(ladders.KINDS)
-    clean = ladders.make_rung(rungs[0])
+    rungs = spoilt_pictures.rungs(tmp_path)
+    assert len(rungs) == 1 + 5 * len(spoilt_pictures.KINDS)
+    clean = spoilt_pictures.make_rung(rungs[0])
     assert np.array_equal(clean, source[:100, :130])
-    for kind in ladders.KINDS:
-        errors = [np.abs(ladders.make_rung(rung).astype(float) - clean).mean() for rung in rungs if rung.kind == kind]
+    for kind in spoilt_pictures.KINDS:
+        errors = [
+            np.abs(spoilt_pictures.make_rung(rung).astype(float) - clean).mean() for rung in rungs if rung.kind == kind
+        ]
         assert errors == sorted(errors)
         assert errors[0] > 0
     noisy = next(rung for rung in rungs if rung.kind == "white noise")
-    assert np.array_equal(ladders.make_rung(noisy), ladders.make_rung(noisy))
+    assert np.array_equal(spoilt_pictures.make_rung(noisy), spoilt_pictures.make_rung(noisy))
     with pytest.raises(ValueError, match="no PNG"):
-        ladders.rungs(tmp_path / "nothing")
+        spoilt_pictures.rungs(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -97,7 +101,7 @@ def test_defences_are_set_against_each_other() -> None:
 
 
 def test_what_ships_is_the_last_defence_of_the_main_metric() -> None:
-    from export.catalogue import SHIPPED_METRIC, denoiser_for
+    from export.networks.catalogue import SHIPPED_METRIC, denoiser_for
 
     assert defences.SMOOTHED[defences.MAIN_METRIC][defences.SHIPPED] == (SHIPPED_METRIC, denoiser_for(SHIPPED_METRIC))
     assert [*defences.SMOOTHED[defences.SECOND_METRIC]] == ["MS", "DMS", "DMS-IQA"]
@@ -108,7 +112,7 @@ def test_precisions_are_compared_picture_by_picture() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 1, 40)
     fp32 = (truth[:, None] + rng.normal(0, 0.3, (40, 32))).astype(np.float32)
-    rows = precision.figures(np.stack([fp32, 2 * fp32, -fp32], axis=1), ["fp32", "double", "negated"], truth)
+    rows = int8.figures(np.stack([fp32, 2 * fp32, -fp32], axis=1), ["fp32", "double", "negated"], truth)
     assert rows["fp32"].keys() == {"srocc", "width"}
     assert rows["fp32"]["width"].keys() == {"0.25", "0.5"}
     assert rows["double"]["srocc_difference"] == 0
@@ -117,7 +121,7 @@ def test_precisions_are_compared_picture_by_picture() -> None:
     assert rows["negated"]["srocc"] == -rows["fp32"]["srocc"]
     low, high = rows["negated"]["srocc_difference_95"]
     assert low < rows["negated"]["srocc_difference"] < high < -1
-    assert "| double | " in precision.page({name: rows[name] for name in ("fp32", "double")})
+    assert "| double | " in int8.page({name: rows[name] for name in ("fp32", "double")})
 
 
 def test_clips_of_the_steadiness_benchmark() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_fake import FakeDevice, FakeEngine, Stream
-from kernel_host import COMPILER, Host, compile_host
-from tiny import tiny_bundle
 
 from benchmarks import gpu_noise
 from runtime import Certifier, DeviceError
-from runtime.samplers import routes
-from runtime.samplers.gpu import GpuSampler
+from runtime.samplers.gpu import routes
+from runtime.samplers.gpu.loop import GpuSampler
+from tests.support.gpu_fake import FakeDevice, FakeEngine, Stream
+from tests.support.kernel_host import COMPILER, Host, compile_host
+from tests.support.tiny import tiny_bundle
 
 MILLISECONDS = {"noise_f32": 0.5, "engine": 4.0, "copy": 0.4}
 SIZE = (32, 48)

@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import contenders, latency
+from benchmarks import latency
+from benchmarks.parts import latency_rows as contenders
 
 
 def test_planned_samples_are_the_least_that_are_narrow_enough() -> None:

@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-import hosts
 import pytest
+
+from tests.support import hosts
 
 
 @pytest.fixture(scope="session")

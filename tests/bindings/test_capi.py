@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cabi import ADDRESS, CallError, Config, Handle, Planes, Result, load
-from clips import photograph, write_clip
-from hosts import ROOT, SECRET, blocks, newcomer
 from numpy.typing import NDArray
-from tiny import tiny_bundle
 
 import runtime
-from runtime.video import open_video
+from runtime.files.video import open_video
+from tests.support.cabi import ADDRESS, CallError, Config, Handle, Planes, Result, load
+from tests.support.clips import photograph, write_clip
+from tests.support.hosts import ROOT, SECRET, blocks, newcomer
+from tests.support.tiny import tiny_bundle
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(scope="module")
@@ -476,7 +476,7 @@ def test_the_header_is_plain_c_and_c_plus_plus(
 
 def test_memory_is_flat_over_2000_frames(libbiqa: Path, model: str, host_env: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, str(HERE / "cabi.py"), str(libbiqa / "lib" / "libbiqa.so"), model, "2500"],
+        [sys.executable, str(SUPPORT / "cabi.py"), str(libbiqa / "lib" / "libbiqa.so"), model, "2500"],
         capture_output=True, text=True, check=True, env=host_env, cwd=ROOT,
     )  # fmt: skip
     before, after = map(int, done.stdout.split())

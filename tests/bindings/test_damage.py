@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import write_clip
-from hosts import HOSTS, Host, Outcome
-from tiny import tiny_bundle
+
+from tests.support.clips import write_clip
+from tests.support.hosts import HOSTS, Host, Outcome
+from tests.support.tiny import tiny_bundle
 
 FRAMES = 24
 

@@ -15,10 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import write_clip
-from hosts import DECODE, PIPE, environment, no_ffmpeg, run_page
-from leaks import peak_memory, running
-from tiny import tiny_bundle
 
 from bindings.ffmpeg.__main__ import main
 from bindings.ffmpeg.pipe import Pipe
@@ -26,6 +22,10 @@ from bindings.ffmpeg.sidecar import frame_times
 from bindings.probe import probe
 from runtime.__main__ import main as runtime_main
 from runtime.errors import BiqaError, ConversionError, ParameterError, VideoError
+from tests.support.clips import write_clip
+from tests.support.hosts import DECODE, PIPE, environment, no_ffmpeg, run_page
+from tests.support.leaks import peak_memory, running
+from tests.support.tiny import tiny_bundle
 
 NO_FFMPEG = no_ffmpeg()
 needs_ffmpeg = pytest.mark.skipif(NO_FFMPEG is not None, reason=str(NO_FFMPEG))

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import write_clip
-from hosts import SECRET, blocks, make, newcomer
 from numpy.typing import NDArray
-from tiny import tiny_bundle
 
 import runtime
-from runtime.video import open_video
+from runtime.files.video import open_video
+from tests.support.clips import write_clip
+from tests.support.hosts import SECRET, blocks, make, newcomer
+from tests.support.tiny import tiny_bundle
 
 HEADERS = ("/usr/include/frei0r.h", "/usr/local/include/frei0r.h")
 

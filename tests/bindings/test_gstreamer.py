@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import write_clip
-from hosts import gst_environment, launch, messages, no_gstreamer, run_page
-from leaks import peak_memory, running
-from tiny import tiny_bundle
 
 import runtime
-from runtime.keys import frame_sha256
-from runtime.planes import Conversion, rgb_from_planes
+from runtime.frames.planes import Conversion, rgb_from_planes
+from runtime.noise.keys import frame_sha256
+from tests.support.clips import write_clip
+from tests.support.hosts import gst_environment, launch, messages, no_gstreamer, run_page
+from tests.support.leaks import peak_memory, running
+from tests.support.tiny import tiny_bundle
 
 NO_GSTREAMER = no_gstreamer()
 pytestmark = pytest.mark.skipif(NO_GSTREAMER is not None, reason=str(NO_GSTREAMER))
@@ -236,7 +236,7 @@ def test_another_size_in_mid_stream() -> None:
 
 
 def test_corrupted_buffers_are_refused() -> None:
-    script = Path(__file__).parent / "gst_scripts" / "corrupted.py"
+    script = Path(__file__).parents[1] / "support" / "gst_scripts" / "corrupted.py"
     command = ["/usr/bin/python3", str(script), "model"]
     done = subprocess.run(command, capture_output=True, text=True, env=gst_environment(), timeout=60)
     assert done.stdout == "1 biqa0: frame 1 is damaged, says the decoder\n"

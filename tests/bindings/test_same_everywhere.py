@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import write_clip
-from hosts import HOSTS, Host, pyav
-from tiny import tiny_bundle
+
+from tests.support.clips import write_clip
+from tests.support.hosts import HOSTS, Host, pyav
+from tests.support.tiny import tiny_bundle
 
 TAGGED = {"colorspace": 1, "color_range": 1, "color_trc": 1}
 CLIPS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import write_clip
-from hosts import environment, no_vapoursynth, run_page, vs_python, vs_script
-from leaks import peak_memory
-from tiny import tiny_bundle
 
 import runtime
+from tests.support.clips import write_clip
+from tests.support.hosts import environment, no_vapoursynth, run_page, vs_python, vs_script
+from tests.support.leaks import peak_memory
+from tests.support.tiny import tiny_bundle
 
 NO_VAPOURSYNTH = no_vapoursynth()
 pytestmark = pytest.mark.skipif(NO_VAPOURSYNTH is not None, reason=str(NO_VAPOURSYNTH))
@@ -162,7 +162,7 @@ def test_stopped_early_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_no_leak_over_2000_frames(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "model")
-    script = Path(__file__).parent / "vs_scripts" / "many.py"
+    script = Path(__file__).parents[1] / "support" / "vs_scripts" / "many.py"
 
     def peak(frames: int) -> int:
         return peak_memory([PYTHON, str(script), str(tmp_path / "model"), str(frames)])

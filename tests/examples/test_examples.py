@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "tests" / "runtime"), str(ROOT / "examples")]
+sys.path.append(str(ROOT / "examples"))
 
 import leaderboard  # noqa: E402
 import target_quality  # noqa: E402
-from clips import write_clip  # noqa: E402
-from tiny import tiny_bundle  # noqa: E402
+
+from tests.support.clips import write_clip  # noqa: E402
+from tests.support.tiny import tiny_bundle  # noqa: E402
 
 
 @pytest.fixture(scope="module")

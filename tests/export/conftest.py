@@ -14,17 +14,17 @@ pytest.importorskip("skimage")
 from safetensors.torch import save_file  # noqa: E402
 
 import export  # noqa: E402
-from runtime.bundle import Bundle  # noqa: E402
+from runtime.bundle.store import Bundle  # noqa: E402
 
-HERE = Path(__file__).parent
-METRIC = f"{HERE / 'outsider.py'}:Sharpness"
-DENOISER = f"{HERE / 'outsider.py'}:smoother"
+SUPPORT = Path(__file__).parents[1] / "support"
+METRIC = f"{SUPPORT / 'outsider.py'}:Sharpness"
+DENOISER = f"{SUPPORT / 'outsider.py'}:smoother"
 
 
 @pytest.fixture(scope="session")
 def faulty() -> Callable[[str], str]:
     """The SPEC of one of the networks of faulty.py."""
-    return lambda name: f"{HERE / 'faulty.py'}:{name}"
+    return lambda name: f"{SUPPORT / 'faulty.py'}:{name}"
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bundle import DEFAULT_BUNDLE, open_bundle
-from runtime.driver import find_gpus
+from runtime.bundle.store import DEFAULT_BUNDLE, open_bundle
 from runtime.errors import DeviceError
+from runtime.samplers.gpu.nvidia import find_gpus
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gpu.md").read_text()
@@ -62,7 +62,7 @@ def test_every_command_exists(command: str) -> None:
         pytest.importorskip("torch")
         pytest.importorskip("onnxscript")
         from export.__main__ import _parser
-        from export.engine_options import requests_of
+        from export.engines.options import requests_of
 
         options = _parser().parse_args(words[3:])
         assert options.command == "inspect" or requests_of(options)

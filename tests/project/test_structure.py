@@ -94,7 +94,7 @@ def test_wheel_without_a_compiler_lacks_compiled_noise_alone(tmp_path: Path) -> 
     if shutil.which("cc") is None:
         pytest.skip("no C compiler: cc")
     with_one, without = _wheel(tmp_path / "with"), _wheel(tmp_path / "without", "/bin/false")
-    assert with_one - without == {"runtime/_noise.abi3.so"}
+    assert with_one - without == {"runtime/noise/_noise.abi3.so"}
     assert without <= with_one
 
 
@@ -105,11 +105,11 @@ def test_wheel_holds_what_runs(tmp_path: Path) -> None:
         assert f"{package}/py.typed" in names
     for name in ("manifest.json", "model.onnx", "MODEL_CARD.md"):
         assert f"runtime/models/default/{name}" in names
-    assert {f"runtime/samplers/kernels/{n}.cu" for n in ("lattice", "noise", "scores")} <= names
-    assert "runtime/_noise.pyi" in names
+    assert {f"runtime/samplers/gpu/kernels/{n}.cu" for n in ("lattice", "noise", "scores")} <= names
+    assert "runtime/noise/_noise.pyi" in names
     assert {f"bindings/capi/{n}" for n in ("Makefile", "biqa.h", "biqa.c", "biqa.pc.in", "example.c")} <= names
     assert {f"bindings/ffmpeg/frei0r/{n}" for n in ("Makefile", "biqa_frei0r.c")} <= names
-    assert {f"training/weights/{n}.safetensors" for n in ("metric", "denoiser")} <= names
+    assert {f"training/weights/{n}.safetensors" for n in ("mobilenet_v1_050", "unet_16")} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in names)
 
 
@@ -121,7 +121,7 @@ def test_links_of_the_pages_resolve() -> None:
 
 
 def test_weights_are_small_and_all_of_the_catalogue() -> None:
-    from export.catalogue import DENOISERS, METRICS
+    from export.networks.catalogue import DENOISERS, METRICS
 
     weights = set((ROOT / "training" / "weights").glob("*.safetensors"))
     assert {entry.weights for entry in (*METRICS.values(), *DENOISERS.values())} == weights

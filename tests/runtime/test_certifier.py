@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Certificate, Certifier, DeviceError, FrameError, ModelError, ParameterError
-from runtime.certificate import claim
-from runtime.frames import Lattice, sigma_in_steps
-from runtime.noise import noise_table
-from runtime.planes import Conversion
-from runtime.samplers.callable import CallableSampler
+from runtime.frames.lattice import Lattice, sigma_in_steps
+from runtime.frames.planes import Conversion
+from runtime.noise.table import noise_table
+from runtime.results.claims import claim
+from runtime.samplers.function import CallableSampler
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 SECRET = b"sixteen bytes or more"
@@ -341,9 +341,9 @@ def test_certificate_is_frozen() -> None:
 
 
 def test_lattice_sums_blocks() -> None:
-    from runtime.frames import lattice
+    from runtime.frames.lattice import to_lattice
 
-    made = lattice(FRAME[:23, :19], downscale=3)
+    made = to_lattice(FRAME[:23, :19], downscale=3)
     assert isinstance(made, Lattice)
     expected = FRAME[:21, :18].astype(int).reshape(7, 3, 6, 3, 3).sum((1, 3)).transpose(2, 0, 1)
     assert np.array_equal(made.values, expected)

@@ -10,22 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photographs import blurred_crops
-from resumption import check_resumption
 from safetensors.torch import load_file
 
+from tests.support.photographs import blurred_crops
+from tests.support.resumption import check_resumption
 from training import __main__ as command_line
-from training import denoiser as denoiser_module
 from training.__main__ import main
-from training.correlation import plcc, srocc
-from training.data import read_domain, read_scores
-from training.denoiser import DenoiserConfig, train_denoiser
-from training.evaluate import evaluate
-from training.loop import batch_indices, cosine_with_warmup, save_weights
-from training.metric import MetricConfig, batch_loss, train_metric
+from training.data.batches import batch_indices
+from training.data.photographs import read_scores
+from training.data.training_set import read_domain
+from training.evaluation.correlation import plcc, srocc
+from training.evaluation.quick_look import evaluate
 from training.networks import DENOISER_WEIGHTS, METRICS, WEIGHTS, frozen_denoiser, frozen_metric
 from training.networks.mobilenet import MobileNetQuality, mobilenet_v1_025
 from training.networks.unet import UNet, unet_16
+from training.recipes import denoiser as denoiser_module
+from training.recipes.denoiser import DenoiserConfig, train_denoiser
+from training.recipes.loop import cosine_with_warmup, save_weights
+from training.recipes.metric import MetricConfig, batch_loss, train_metric
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +189,7 @@ def test_scores_off_the_scale_and_unknown_splits_are_refused(
 def test_a_batch_larger_than_the_pictures_is_told_before_reading(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training import data
+    from training.data import photographs as data
 
     rows = read_scores(photographs / "scores.csv", photographs)
     monkeypatch.setattr(data, "read_domain", lambda *_, **__: pytest.fail("pictures were read"))
@@ -237,11 +239,11 @@ def test_half_precision_is_what_is_committed(photographs: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "role"),
     [
-        ("denoiser", "metric"),
-        ("denoiser_before", "metric"),
-        ("denoiser_bilinear", "metric"),
-        ("joint_before", "undefended"),
-        ("joint", "undefended"),
+        ("unet_16", "metric"),
+        ("unet_16.first", "metric"),
+        ("unet_16_bilinear", "metric"),
+        ("unet_16_joint.first", "undefended"),
+        ("unet_16_joint", "undefended"),
     ],
 )
 def test_records_name_the_committed_metric(name: str, role: str) -> None:

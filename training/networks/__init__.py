@@ -14,14 +14,16 @@ from .bilinear import bilinear_025
 from .mobilenet import BackboneMetric, mobilenet_v1_025, mobilenet_v1_050
 from .unet import UNet
 
+__all__ = ["frozen_denoiser", "frozen_metric"]
+
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where committed weights are kept."""
 
-DENOISER_WEIGHTS = WEIGHTS / "denoiser.safetensors"
+DENOISER_WEIGHTS = WEIGHTS / "unet_16.safetensors"
 """Of the denoiser trained with the metric frozen."""
 
-JOINT_METRIC_WEIGHTS = WEIGHTS / "joint_metric.safetensors"
-JOINT_DENOISER_WEIGHTS = WEIGHTS / "joint_denoiser.safetensors"
+JOINT_METRIC_WEIGHTS = WEIGHTS / "mobilenet_v1_050_joint.safetensors"
+JOINT_DENOISER_WEIGHTS = WEIGHTS / "unet_16_joint.safetensors"
 """Of the pair that learned together and ships."""
 
 
@@ -39,7 +41,7 @@ class Metric:
 UNDEFENDED_METRIC = "mobilenet_v1_050"
 
 METRICS = {
-    UNDEFENDED_METRIC: Metric(mobilenet_v1_050, WEIGHTS / "metric.safetensors"),
+    UNDEFENDED_METRIC: Metric(mobilenet_v1_050, WEIGHTS / "mobilenet_v1_050.safetensors"),
     "mobilenet_v1_025": Metric(mobilenet_v1_025, None),
     "bilinear_025": Metric(bilinear_025, WEIGHTS / "bilinear_025.safetensors"),
 }

@@ -1,0 +1,103 @@
+"""Many pictures under all defences, on all cores, with a checkpoint: the slow half of the evidence.
+
+The scores of a defence are kept in one file, with the digest of the graph that gave them: a run that was killed goes
+on with the pictures that are missing, and defences that have not changed are not scored again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from runtime import open_bundle
+from runtime.atomic import whole_file
+from runtime.frames import to_lattice
+from runtime.samplers import OnnxSampler, usable_cores
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to be scored. ``load``: a module-level function and its arguments that give uint8 H×W×3."""
+
+    name: str
+    load: Callable[..., NDArray[np.uint8]]
+    arguments: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """``none``: float32 N. ``smoothed``: defence → float32 N×n, noisy scores."""
+
+    none: NDArray[np.float32]
+    smoothed: dict[str, NDArray[np.float32]]
+
+
+_open: dict[str, OnnxSampler] = {}
+
+
+def _start(bundle: Path, sigma: float) -> None:
+    _open["it"] = OnnxSampler(open_bundle(bundle), threads=1)
+    _open["it"].sigma = sigma  # the graph does not know it
+
+
+def _score(item: Item, count: int) -> NDArray[np.float32]:
+    """1 + n scores: the clean one, then the noisy ones. The key is the item's name: public and repeatable."""
+    sampler = _open["it"]
+    picture = to_lattice(item.load(*item.arguments), downscale=sampler.downscale)
+    key = hashlib.sha256(item.name.encode()).digest()[:16]
+    clean = np.array([sampler.clean_score(picture)], np.float32)
+    return np.concatenate([clean, sampler.scores(picture, key, 0, count)])
+
+
+def score_all(
+    items: Sequence[Item], paths: dict[str, Path], sigma: float, count: int, folder: Path, title: str
+) -> Scores:
+    """Score every item ``count`` times under each smoothed defence, and once bare.
+
+    ``paths``: defence → bundle, MS among them. ``sigma``: noise on the engine's domain. ``folder``: of the checkpoints,
+    which are named after the ``title``.
+    """
+    rows = {
+        defence: _rows(
+            items, bundle, sigma, count, folder / f"{title} {defence} {count}.npz".replace(" ", "-"),
+            f"{title}, {defence}",
+        )
+        for defence, bundle in paths.items()
+    }  # fmt: skip
+    return Scores(rows["MS"][:, 0], {defence: made[:, 1:] for defence, made in rows.items()})
+
+
+def _rows(
+    items: Sequence[Item], bundle: Path, sigma: float, count: int, cache: Path, title: str
+) -> NDArray[np.float32]:
+    """float32 N×(1 + n) of one bundle. ``cache``: .npz that is read first and rewritten every hundred pictures."""
+    opened = open_bundle(bundle)
+    identity = f"{opened.digest} {opened.manifest.input.downscale} {sigma} {count}"
+    known: dict[str, NDArray[np.float32]] = {}
+    if cache.exists():
+        with np.load(cache) as stored:
+            if str(stored["identity"]) == identity:
+                known = dict(zip(stored["names"].tolist(), stored["rows"], strict=True))
+    missing = [item for item in items if item.name not in known]
+    bar = tqdm(total=len(items), initial=len(items) - len(missing), desc=title, disable=None)
+    with ProcessPoolExecutor(usable_cores(), initializer=_start, initargs=(bundle, sigma)) as pool, bar:
+        for start in range(0, len(missing), 100):
+            chunk = missing[start : start + 100]
+            for item, row in zip(chunk, pool.map(_score, chunk, [count] * len(chunk)), strict=True):
+                known[item.name] = row
+                bar.update()
+            _save(cache, identity, known)
+    return np.stack([known[item.name] for item in items])
+
+
+def _save(cache: Path, identity: str, known: dict[str, NDArray[np.float32]]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(cache) as file:
+        np.savez(file, identity=identity, names=np.array(list(known)), rows=np.stack(list(known.values())))

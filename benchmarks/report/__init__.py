@@ -1,0 +1,1 @@
+"""How they print what they measured."""

@@ -1,0 +1,1 @@
+"""What a GPU needs besides the graph: kernels and compiled plans."""

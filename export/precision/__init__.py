@@ -1,0 +1,1 @@
+"""The graph in fp32 → in fp16, in int8, each checked."""

@@ -1,0 +1,317 @@
+"""``manifest.json``: what a bundle says of itself, parsed and checked. No file is opened here."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+from ..errors import BundleError
+
+_T = TypeVar("_T")
+
+SCHEMA = 1
+
+MANIFEST = "manifest.json"
+
+MODEL = "model.onnx"
+
+GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+"""Precision → the graph of that precision."""
+
+ENGINE_PRECISIONS = ("fp32", "fp16")
+"""Those that engines are compiled from: the unsigned codes of int8 are for CPUs, TensorRT takes signed ones."""
+
+FLAVOURS = ("tensorrt", "tensorrt-rtx")
+"""What compiles and runs plans. ``samplers/gpu/tensorrt_modules.py`` loads them."""
+
+HARDWARE = ("same-gpu", "same-sm", "ampere+")
+"""The GPUs a plan runs on: the model it was compiled on (TensorRT's default), all of its compute capability, all from
+compute capability 8.0."""
+
+ENGINES = "engines/"
+"""Folder of the compiled engines."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hex) of one file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What the graph takes: ``lattice`` float32 N×3×h×w of integer values and ``unit`` float32[1].
+
+    ``sigma``: noise level on the engine's domain, for images in [0, 1]. ``downscale``: k of the k×k box.
+    ``bit_depth``: depth of the frames it was trained and checked with; others work, the unit says which.
+    ``minimum_height``, ``minimum_width``: smallest engine input. ``height``, ``width``, ``batch``: fixed
+    sizes, or None where any will do.
+    """
+
+    sigma: float
+    downscale: int
+    bit_depth: int = 8
+    minimum_height: int = 1
+    minimum_width: int = 1
+    height: int | None = None
+    width: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class ScoreContract:
+    """Range of the score where it is known, and its direction."""
+
+    minimum: float | None
+    maximum: float | None
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the metric or the denoiser came from."""
+
+    name: str
+    version: str
+    licence: str
+    spec: str
+    weights_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What ``Certifier`` uses where the caller says nothing. ``epsilon`` is on the source frame."""
+
+    epsilon: float
+    alpha: float
+    samples: int
+
+
+DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
+"""What a bundle is built with, and a function is certified with, where nobody says another."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences of a variant from the reference on real pictures, in score units."""
+
+    reference: str
+    pictures: int
+    score_difference: float
+    interval_difference: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Shapes an engine takes: a fixed batch, and (height, width) of its input from ``minimum`` to ``maximum``.
+
+    ``optimum`` is the size it was tuned for.
+    """
+
+    batch: int
+    minimum: tuple[int, int]
+    optimum: tuple[int, int]
+    maximum: tuple[int, int]
+
+    def covers(self, height: int, width: int) -> bool:
+        low, high = self.minimum, self.maximum
+        return low[0] <= height <= high[0] and low[1] <= width <= high[1]
+
+
+@dataclass(frozen=True)
+class PlanKey:
+    """What one compiled plan is bound to. ``engines.py`` says whether it fits.
+
+    ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
+    version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``HARDWARE``.
+    ``version_compatible``: later versions of the same major number run it as well. ``gpu``, ``driver``, ``cuda``:
+    what it was compiled on, None where that was no GPU.
+    """
+
+    model_sha256: str
+    precision: str
+    flavour: str
+    version: str
+    sm: str
+    profile: Profile
+    hardware: str = "same-sm"
+    version_compatible: bool = False
+    gpu: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json`` in full."""
+
+    name: str
+    files: Mapping[str, FileEntry]
+    input: InputContract
+    score: ScoreContract
+    metric: Part
+    denoiser: Part | None
+    defaults: Defaults
+    parity: Mapping[str, Parity]
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, PlanKey] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` where there are none."""
+        tree = asdict(self)
+        if not self.engines:
+            del tree["engines"]
+        return json.dumps(tree, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Parse and check a manifest. Raises BundleError naming the key that is wrong."""
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{MANIFEST} is not JSON: {error}") from None
+        if not isinstance(tree, dict):
+            raise BundleError(f"{MANIFEST} is not a JSON object")
+        if type(tree.get("schema")) is not int or tree["schema"] != SCHEMA:
+            raise BundleError(
+                f"the bundle has schema {tree.get('schema')!r}, this runtime reads {SCHEMA}: "
+                "build it again with `python -m export build`, or install the version that made it"
+            )
+        tree = dict(tree)
+        tree["files"] = {_safe_name(n): _parse(FileEntry, e, f"files.{n}") for n, e in _table(tree, "files").items()}
+        tree["parity"] = {n: _parse(Parity, e, f"parity.{n}") for n, e in _table(tree, "parity").items()}
+        for name, kind in (
+            ("input", InputContract),
+            ("score", ScoreContract),
+            ("metric", Part),
+            ("defaults", Defaults),
+        ):
+            tree[name] = _parse(kind, tree.get(name), name)
+        if "engines" in tree:
+            tree["engines"] = {n: _engine(e, f"engines.{n}") for n, e in _table(tree, "engines").items()}
+        if tree.get("denoiser") is not None:
+            tree["denoiser"] = _parse(Part, tree["denoiser"], "denoiser")
+        manifest = _parse(cls, tree, "manifest")
+        _check_values(manifest)
+        return manifest
+
+
+def _table(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = tree.get(name)
+    if not isinstance(table, dict):
+        raise BundleError(f"{MANIFEST}: {name} is not an object")
+    return table
+
+
+def _parse(kind: type[_T], value: Any, where: str) -> _T:
+    if not isinstance(value, dict):
+        raise BundleError(f"{MANIFEST}: {where} is missing or not an object")
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := set(value) - known:
+        raise BundleError(f"{MANIFEST}: {where} has unknown keys {sorted(unknown)}")
+    try:
+        return kind(**value)
+    except TypeError as error:
+        raise BundleError(f"{MANIFEST}: {where}: {error}") from None
+
+
+def _engine(value: Any, where: str) -> PlanKey:
+    engine = _parse(PlanKey, value, where)
+    profile = _parse(Profile, engine.profile, f"{where}.profile")
+    sizes = [_size(size, f"{where}.profile") for size in (profile.minimum, profile.optimum, profile.maximum)]
+    return replace(engine, profile=Profile(profile.batch, *sizes))
+
+
+def _size(value: Any, where: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise BundleError(f"{MANIFEST}: {where} holds a size that is not [height, width]")
+    return value[0], value[1]
+
+
+def _safe_name(name: str) -> str:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name:
+        raise BundleError(f"{MANIFEST}: {name!r} is not a plain relative path")
+    return name
+
+
+def _check_values(manifest: Manifest) -> None:
+    contract, defaults = manifest.input, manifest.defaults
+    whole = [contract.downscale, contract.bit_depth, contract.minimum_height, contract.minimum_width, defaults.samples]
+    whole += [n for n in (contract.height, contract.width, contract.batch) if n is not None]
+    for engine in manifest.engines.values():
+        whole += [engine.profile.batch, *engine.profile.minimum, *engine.profile.optimum, *engine.profile.maximum]
+    parts = [manifest.metric] + ([manifest.denoiser] if manifest.denoiser else [])
+    checks = {
+        "name": isinstance(manifest.name, str) and manifest.name.isidentifier(),
+        "files": MODEL in manifest.files,
+        "a file's bytes": all(_whole(entry.bytes, 0, 1 << 62) for entry in manifest.files.values()),
+        "a file's sha256": all(_sha256(entry.sha256) for entry in manifest.files.values()),
+        "engines": all(name.startswith(ENGINES) and name in manifest.files for name in manifest.engines),
+        "an engine's key": all(_key(engine) for engine in manifest.engines.values()),
+        "input.sigma": _number(contract.sigma) and 0 < contract.sigma <= 10,
+        "a size or count": all(_whole(n, 1, 1 << 31) for n in whole),
+        "input.bit_depth": _whole(contract.bit_depth, 1, 16),
+        "score": _score(manifest.score),
+        "metric or denoiser": all(_part(part) for part in parts),
+        "defaults": _number(defaults.epsilon, defaults.alpha) and defaults.epsilon > 0 and 0 < defaults.alpha < 1,
+        "parity": all(_parity(parity) for parity in manifest.parity.values()),
+        "made_with": isinstance(manifest.made_with, dict) and _words(*manifest.made_with.values()),
+    }
+    if wrong := [name for name, right in checks.items() if not right]:
+        raise BundleError(f"{MANIFEST}: {', '.join(wrong)} out of range or missing")
+
+
+def _whole(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _number(*values: Any) -> bool:
+    """Are they finite numbers, and no booleans?"""
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values)
+
+
+def _words(*values: Any) -> bool:
+    return all(isinstance(value, str) and value for value in values)
+
+
+def _sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _score(score: ScoreContract) -> bool:
+    ends = [end for end in (score.minimum, score.maximum) if end is not None]
+    return _number(*ends) and (len(ends) < 2 or ends[0] < ends[1]) and type(score.higher_is_better) is bool
+
+
+def _part(part: Part) -> bool:
+    known = all(isinstance(word, str) for word in (part.name, part.version, part.licence, part.spec))
+    return known and (part.weights_sha256 is None or _sha256(part.weights_sha256))
+
+
+def _parity(parity: Parity) -> bool:
+    differences = (parity.score_difference, parity.interval_difference)
+    right = _words(parity.reference) and _whole(parity.pictures, 0, 1 << 31)
+    return right and _number(*differences) and min(differences) >= 0
+
+
+def _key(engine: PlanKey) -> bool:
+    """Are all words of the key there, and known where they are from a list?"""
+    built_on = [word for word in (engine.gpu, engine.driver, engine.cuda) if word is not None]
+    return (
+        _sha256(engine.model_sha256)
+        and _words(engine.precision, engine.flavour, engine.version, engine.sm, engine.hardware, *built_on)
+        and engine.precision in ENGINE_PRECISIONS
+        and engine.flavour in FLAVOURS
+        and engine.hardware in HARDWARE
+        and re.fullmatch("sm[0-9]+", engine.sm) is not None
+        and type(engine.version_compatible) is bool
+    )

@@ -1,0 +1,135 @@
+"""The bundle: what ``export`` makes and the runtime opens. docs/bundle.md is the specification.
+
+A directory, or the same as one ``.zip``: ``manifest.json``, ``model.onnx`` and whatever else the manifest
+names. A file is read only through :meth:`Bundle.read`, which returns the very bytes whose size and SHA-256
+it has checked, so that nothing can change between the check and the use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import whole_file, whole_folder
+from ..errors import BundleError
+from .manifest import GRAPHS, MANIFEST, FileEntry, Manifest
+
+MANIFEST_LIMIT = 1 << 20
+"""A manifest larger than this many bytes is refused unread."""
+
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "default"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: where it is and its checked manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of ``model.onnx``: the identity of the function certified in fp32."""
+        return self.graph_digest("fp32")
+
+    def graph_digest(self, precision: str) -> str:
+        """SHA-256 (hex) of the graph of a precision that the bundle has: each is a function of its own."""
+        return self.manifest.files[GRAPHS[precision]].sha256
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, after its size and SHA-256 were compared with the manifest."""
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path} names no file {name}: it has {', '.join(self.manifest.files)}")
+        data = _read(self.path, name, entry.bytes)
+        if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise BundleError(
+                f"{self.path}: {name} is not the file the manifest names (size or SHA-256 differs): "
+                "the bundle was altered or cut short; fetch or build it again"
+            )
+        return data
+
+    def verify(self) -> None:
+        """Read and check every file. Raises BundleError at the first that differs."""
+        for name in self.manifest.files:
+            self.read(name)
+
+
+def _read(bundle: Path, name: str, limit: int) -> bytes:
+    """At most ``limit`` + 1 bytes of a member, so that a false size cannot exhaust memory."""
+    try:
+        if bundle.is_dir():
+            with (bundle / name).open("rb") as file:
+                return file.read(limit + 1)
+        with zipfile.ZipFile(bundle) as archive, archive.open(name) as member:
+            return member.read(limit + 1)
+    except (KeyError, FileNotFoundError):
+        raise BundleError(f"{bundle} has no {name}: it is not a bundle, or only a part of one") from None
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{bundle} cannot be read as a bundle, which is a directory or a .zip: {error}") from None
+    except Exception as error:  # a damaged zip raises what its decompressor does: zlib.error, EOFError, LZMAError …
+        raise BundleError(f"{bundle}: {name} cannot be read: {error}") from None
+
+
+def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
+    """Open a bundle directory or ``.zip``; None opens the default model that ships with the package.
+
+    Only the manifest is read here; files are checked as they are read. Raises BundleError.
+    """
+    where = DEFAULT_BUNDLE if path is None else Path(path)
+    if not where.exists():
+        raise BundleError(f"no bundle at {where}: build one with `python -m export build --out {where}`")
+    if not (where.is_dir() or where.is_file()):
+        raise BundleError(f"{where} is not a bundle: it is neither a directory nor a .zip file")
+    data = _read(where, MANIFEST, MANIFEST_LIMIT)
+    if len(data) > MANIFEST_LIMIT:
+        raise BundleError(f"{where}: {MANIFEST} is larger than {MANIFEST_LIMIT} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise BundleError(f"{where}: {MANIFEST} is not UTF-8") from None
+    return Bundle(where, Manifest.from_json(text))
+
+
+def file_entry(data: bytes) -> FileEntry:
+    """The manifest's entry for these bytes."""
+    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
+
+
+def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle whole or not at all: a directory, or one file where ``path`` ends in ``.zip``.
+
+    ``contents`` holds the bytes of exactly the files the manifest names. An existing bundle is replaced; any
+    other existing file or non-empty directory is refused with BundleError.
+    """
+    if set(contents) != set(manifest.files) or any(file_entry(d) != manifest.files[n] for n, d in contents.items()):
+        raise BundleError("the contents are not the files the manifest names")
+    members = {MANIFEST: manifest.to_json().encode(), **contents}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        _write_zip(path, members)
+    else:
+        _write_directory(path, members)
+    return open_bundle(path)
+
+
+def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    if path.is_dir():
+        raise BundleError(f"{path} is a directory: choose another --out")
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
+def _write_directory(path: Path, members: Mapping[str, bytes]) -> None:
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / MANIFEST).is_file())):
+        raise BundleError(f"{path} exists and is not a bundle: choose another --out")
+    with whole_folder(path) as fresh:
+        for name, data in members.items():
+            target = fresh / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)

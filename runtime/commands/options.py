@@ -1,0 +1,97 @@
+"""What the commands share: options, the certifier they ask for, progress, outputs and printed intervals."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..bounds.alpha import SCOPES
+from ..bounds.pooling import POOLS
+from ..certifier import Certifier
+from ..errors import ParameterError
+from ..files.file_frames import FileFrames
+from ..frames.planes import MATRICES, RANGES
+from ..noise.keys import read_secret
+from .progress import Bar
+
+MOST_SAMPLES = 10**9
+"""More of them are a slip of the keyboard: the scores of one frame alone would take over 4 GB."""
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options that choose and place the engine."""
+    parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; never replaced silently")
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU, fp16 where there is one",
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
+
+
+def add_claim_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is claimed, of which frames, with which noise."""
+    parser.add_argument(
+        "--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]; default the model's"
+    )
+    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together; default the model's")
+    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most; default the model's")
+    parser.add_argument(
+        "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
+    )
+    parser.add_argument(
+        "--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; prefer an odd N"
+    )
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
+    secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
+    parser.add_argument(
+        "--share-noise", action="store_true", help="the frames of a file share their noise, which steadies scores"
+    )
+    parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
+    parser.add_argument("--range", choices=RANGES, help="override the video's range")
+
+
+def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
+    """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
+    if options.samples is not None and options.samples > MOST_SAMPLES:
+        raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
+    secret = read_secret(options.secret_file) if options.secret_file else None
+    return Certifier(
+        options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
+        samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
+        threads=options.threads, share_noise=options.share_noise, progress=bar.drawn,
+    )  # fmt: skip
+
+
+def add_log_options(parser: argparse.ArgumentParser, needs: str = "") -> None:
+    """The options that end a frame early and say where its certificate goes. ``needs``: what some of them take."""
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="W",
+        help=f"stop drawing samples for a frame once upper - lower is no more than W{needs}",
+    )
+    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
+    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
+    parser.add_argument(
+        "--ndjson", action="store_true", help=f"a JSON object a line on standard output as frames finish{needs}"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+
+
+def add_decision_options(parser: argparse.ArgumentParser) -> None:
+    """What ``gate`` and ``compare`` share."""
+    parser.add_argument("--pool", choices=POOLS, default="mean", help="of the frames of a video; default mean")
+    add_model_options(parser)
+    add_claim_options(parser)
+    parser.add_argument("--json", metavar="F", help="write the log, which replay reads; - for standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
+
+
+def open_frames(certifier: Certifier, path: Path, alpha: float, options: argparse.Namespace) -> FileFrames:
+    """The frames of a file, refused where α shared by them leaves no bound."""
+    frames = FileFrames(path, subsample=options.subsample, matrix=options.matrix, range=options.range)
+    certifier.refuse_too_few(path, frames=len(frames), alpha=alpha)
+    return frames

@@ -1,0 +1,257 @@
+"""The scores so far: of one frame's noisy copies, and of the frames of a clip.
+
+frame → lattice → key → scores → certificate
+
+**A clip.** M frames claimed together are drawn look by look until a question about their pooled score is settled. Each
+frame gets α/M and its own schedule of looks (:mod:`runtime.bounds.stopping`). So with probability ≥ 1−α the intervals
+of all frames hold at all looks, and with them the pooled interval of the look that settled
+the question. Between two looks only keys and scores are kept, M·n floats: the frames are read once a look, and once
+before the first where they share their noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .arguments import Claim
+from .bounds.alpha import equal_share
+from .bounds.pooling import pool_intervals
+from .bounds.ranks import interval, sample_median, sorted_sides
+from .bounds.stopping import Schedule, Stopping, schedule
+from .errors import ModelError, ParameterError
+from .frames.device import DeviceReader
+from .frames.input import Frame, OpenedFrame, open_frame
+from .frames.lattice import Lattice
+from .noise.keys import ClipNoise, NoiseSource, frame_sha256
+from .noise.table import table_for
+from .results.certificate import Certificate, Provenance
+from .samplers import Sampler
+
+__all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler"]
+
+CHUNK = 64
+"""Samples asked of the sampler at a time: how often progress is told."""
+
+_CHANGED = "a frame changed between two readings of a clip: the same frames must come in every pass"
+
+Ranks = tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class NoisySampler:
+    """What draws: the sampler, the noise, n of the key and at most, and who is told of progress.
+
+    ``share_noise``: the frames of a clip share one noise key.
+    """
+
+    sampler: Sampler
+    noise: NoiseSource
+    samples: int
+    progress: Callable[[int], None] | None
+    share_noise: bool = False
+
+    def open(self, frame: Frame, bit_depth: int | None) -> OpenedFrame:
+        """RGB and lattice of a frame, for this sampler."""
+        reader = self.sampler if isinstance(self.sampler, DeviceReader) else None
+        return open_frame(frame, bit_depth, downscale=self.sampler.downscale, reader=reader)
+
+    def shift(self, epsilon: float) -> float:
+        """s = ε/(kσ): the radius on the source frame in units of the noise."""
+        return epsilon / self.sampler.downscale / self.sampler.sigma
+
+    def key(self, lattice: Lattice) -> bytes:
+        """The key of a frame that stands alone."""
+        return self.noise.key(lattice, self.sampler.digest, self.sampler.sigma, self.samples)
+
+    def clip_noise(self, frames: Iterable[Frame], bit_depth: int | None) -> ClipNoise | None:
+        """The noise that the frames of a clip share, which are all read for it; None where each has its own."""
+        if not self.share_noise:
+            return None
+        keys = tuple(self.key(self.open(frame, bit_depth).lattice) for frame in frames)
+        return ClipNoise(self.noise.clip_key(keys), keys)
+
+
+class FrameScores:
+    """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
+
+    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. Raises FrameError or
+    ConversionError for a frame that cannot be scored, ParameterError for one that is not the clip's.
+    """
+
+    def __init__(
+        self, frame: Frame, bit_depth: int | None, noisy: NoisySampler, clip: ClipNoise | None = None, index: int = 0
+    ) -> None:
+        sampler, noise = noisy.sampler, noisy.noise
+        opened = noisy.open(frame, bit_depth)
+        self._noisy = noisy
+        self._bit_depth = bit_depth
+        self._lattice: Lattice | None = opened.lattice
+        self._own_key = noisy.key(self._lattice)
+        if clip is not None and (index >= len(clip.frames) or self._own_key != clip.frames[index]):
+            raise ParameterError(_CHANGED)
+        self._key = self._own_key if clip is None else clip.key
+        size = self._lattice.values.size
+        self.distance = min(1.0, table_for(sampler.sigma, self._lattice).distance * size)
+        self.scores = np.empty(0, np.float32)
+        self._provenance = Provenance(
+            model=sampler.name,
+            model_sha256=sampler.digest,
+            frame_sha256=frame_sha256(opened.rgb),
+            height=opened.rgb.shape[0],
+            width=opened.rgb.shape[1],
+            bit_depth=opened.lattice.bit_depth,
+            noise=noise.kind,
+            secret_sha256=noise.commitment,
+            public_seed=noise.public_seed,
+            engine=sampler.engine,
+            conversion=None if opened.conversion is None else opened.conversion.to_dict(),
+            shared_noise_frames=None if clip is None else len(clip.frames),
+        )
+
+    def advance(self, count: int) -> None:
+        """Draw on until ``count`` scores are there. Raises ModelError where the sampler returns another number."""
+        if self._lattice is None:
+            raise RuntimeError("the lattice was released: reopen the frame first")
+        scores = np.empty(count, np.float32)
+        drawn = len(self.scores)
+        scores[:drawn] = self.scores
+        sampler = self._noisy.sampler
+        for start in range(drawn, count, CHUNK):
+            size = min(CHUNK, count - start)
+            got = np.asarray(sampler.scores(self._lattice, self._key, start, size))
+            if got.shape != (size,):
+                raise ModelError(f"{sampler.name} returned scores of shape {got.shape} for {size} samples")
+            scores[start : start + size] = got
+            if self._noisy.progress:
+                self._noisy.progress(size)
+        self.scores = scores
+
+    def release(self) -> None:
+        """Let go of the pixels; key and scores stay."""
+        self._lattice = None
+
+    def reopen(self, frame: Frame) -> None:
+        """Take the same frame again to draw on. Raises ParameterError where it is another one."""
+        self._lattice = self._noisy.open(frame, self._bit_depth).lattice
+        if self._own_key != self._noisy.key(self._lattice):
+            raise ParameterError(_CHANGED)
+
+    def interval(self, ranks: Ranks) -> tuple[float, float]:
+        """(lower, upper) of the scores so far."""
+        return interval(*sorted_sides(self.scores), ranks)
+
+    def certificate(self, claim: Claim, ranks: Ranks, stopping: Stopping | None = None) -> Certificate:
+        """The certificate of the scores so far. Raises ModelError where half of them or more failed."""
+        sampler = self._noisy.sampler
+        low, high = sorted_sides(self.scores)
+        lower, upper = interval(low, high, ranks)
+        score = sample_median(low, high)
+        failed = int(np.count_nonzero(~np.isfinite(self.scores)))
+        if not np.isfinite(score):
+            raise ModelError(
+                f"{sampler.name} returned NaN or infinity for {failed} of {len(self.scores)} noisy copies of this "
+                "frame: it has no median score; check the model with `python -m export verify`"
+            )
+        self.scores.setflags(write=False)
+        return Certificate(
+            score=score,
+            lower=lower,
+            upper=upper,
+            epsilon=claim.epsilon,
+            alpha=claim.alpha,
+            samples=self._noisy.samples,
+            scope=claim.scope,
+            sigma=sampler.sigma,
+            downscale=sampler.downscale,
+            ranks=ranks,
+            failed_samples=failed,
+            noise_distance=self.distance,
+            provenance=self._provenance,
+            scores=self.scores,
+            stopping=stopping,
+        )
+
+
+class Frames(Protocol):
+    """Frames that can be read again and again, the same each time, their number known: a list, or a file."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class ClipScores:
+    """``claim.alpha``: the error of all frames together. ``bit_depth``: of uint16 RGB frames, None for the dtype's."""
+
+    def __init__(self, frames: Frames, claim: Claim, noisy: NoisySampler, bit_depth: int | None) -> None:
+        self._frames = frames
+        self._noisy = noisy
+        self._bit_depth = bit_depth
+        self._frame_scores: list[FrameScores] = []
+        self._look = -1
+        self._noise: ClipNoise | None = None
+        if len(frames) < 1:
+            raise ParameterError("there is no frame to certify")
+        self._claim = Claim(claim.epsilon, equal_share(claim.alpha, len(frames)), claim.scope)
+        self._shift = noisy.shift(claim.epsilon)
+
+    def advance(self) -> bool:
+        """Draw all frames on to their next look; False where all have had their last."""
+        if self._frame_scores and all(self._at_end(scored) for scored in self._frame_scores):
+            return False
+        self._look += 1
+        if self._look == 0:
+            self._noise = self._noisy.clip_noise(self._frames, self._bit_depth)
+        if len(self._frames) == 1 and self._frame_scores:
+            self._draw(self._frame_scores[0])
+            return True
+        count = 0
+        for frame in self._frames:
+            if count == len(self._frames):
+                raise ParameterError(f"more than the {count} frames that alpha was split over")
+            if self._look == 0:
+                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count))
+            else:
+                self._frame_scores[count].reopen(frame)
+            self._draw(self._frame_scores[count])
+            if len(self._frames) > 1:
+                self._frame_scores[count].release()
+            count += 1
+        if count < len(self._frames):
+            raise ParameterError(f"{count} frames came, alpha was split over {len(self._frames)}")
+        return True
+
+    def bounds(self, pool: str) -> tuple[float, float]:
+        """(lower, upper) of the pooled score at this look; infinite or NaN where there is none."""
+        pairs = [scored.interval(self._ranks(scored)) for scored in self._frame_scores]
+        lower, upper = pool_intervals([low for low, _ in pairs], [high for _, high in pairs])
+        return lower[pool], upper[pool]
+
+    def certificates(self, rule: Mapping[str, Any]) -> tuple[Certificate, ...]:
+        """The certificates of all frames at this look. Raises ModelError where a frame has no score."""
+        return tuple(
+            scored.certificate(
+                self._claim, self._ranks(scored), Stopping(rule, self._schedule(scored), self._index(scored))
+            )
+            for scored in self._frame_scores
+        )
+
+    def _draw(self, scored: FrameScores) -> None:
+        scored.advance(self._schedule(scored).looks[self._index(scored)])
+
+    def _schedule(self, scored: FrameScores) -> Schedule:
+        claim = self._claim
+        return schedule(self._noisy.samples, self._shift, claim.alpha, claim.scope, scored.distance)
+
+    def _index(self, scored: FrameScores) -> int:
+        return min(self._look, len(self._schedule(scored).looks) - 1)
+
+    def _ranks(self, scored: FrameScores) -> Ranks:
+        return self._schedule(scored).ranks(self._index(scored))
+
+    def _at_end(self, scored: FrameScores) -> bool:
+        return len(scored.scores) == self._noisy.samples
