@@ -170,7 +170,7 @@ def test_too_few_samples_abstain_and_the_record_says_how_many_would_do(library: 
         ({"secret_file": b"/nonexistent/secret"}, errno.EINVAL, "/nonexistent/secret cannot be read"),
         ({"flags": 6}, errno.EINVAL, "flags 0x6"),
         ({"device": b"cuda"}, errno.ENODEV, "cuda"),
-        ({"device": b"abacus"}, errno.ENODEV, "abacus"),
+        ({"device": b"abacus"}, errno.EINVAL, "abacus"),
         ({"model": b"/nonexistent/\xff"}, errno.EBADMSG, "no bundle at /nonexistent/"),
         ({"struct_size": 0}, errno.EINVAL, r"set it to sizeof\(biqa_config\)"),
         ({"struct_size": 20}, errno.EINVAL, r"set it to sizeof\(biqa_config\)"),

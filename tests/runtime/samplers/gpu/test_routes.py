@@ -123,7 +123,7 @@ def test_kernels_of_a_newer_cuda(machine: Callable[..., None], tmp_path: Path) -
     bundle = gpu_bundle(tmp_path / "b")
     for compiler, said in (
         ("13.9", ()),
-        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this device runs CUDA up to 13.1",)),
+        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this driver runs CUDA up to 13.1",)),
     ):
         manifest = replace(bundle.manifest, made_with={"nvrtc": compiler})
         newer = write_bundle(bundle.path, manifest, {name: bundle.read(name) for name in manifest.files})
