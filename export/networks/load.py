@@ -100,7 +100,7 @@ def _load(
     if shipped and not entry.weights.is_file():
         raise ExportError(
             f"the weights of {spec} are missing ({entry.weights.parent.name}/{entry.weights.name}): "
-            "train them with `python -m training`, or name a file with --metric-weights or --denoiser-weights"
+            "train them with `biqa train`, or name a file with --metric-weights or --denoiser-weights"
         )
     # Other weights in our architecture are neither our version nor under our licence.
     part = Part(spec, entry.version if shipped else UNSTATED, entry.licence if shipped else UNSTATED, entry.spec)

@@ -289,5 +289,5 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         main([command, "--help"])
     out = capsys.readouterr().out
-    assert f"examples:\n  python -m training {command}" in out
+    assert f"examples:\n  biqa train {command}" in out
     assert "mos 0 (bad)" in " ".join(out.split())

@@ -278,7 +278,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    assert f"python -m runtime {command}" in capsys.readouterr().out.split("example")[1]
+    assert f"biqa {command}" in capsys.readouterr().out.split("example")[1]
 
 
 def test_printed_bounds_are_rounded_outwards(capsys: pytest.CaptureFixture[str]) -> None:
