@@ -57,7 +57,7 @@ def _parser() -> Parser:
 
     make = commands.add_parser(
         "build",
-        help="export, check and write a bundle",
+        help="export a PyTorch metric, check it and write a bundle",
         description="Export metric and denoiser as one ONNX graph, check it against PyTorch, and write a bundle; "
         "a bundle that is there already is replaced.",
         epilog=_EXAMPLES,

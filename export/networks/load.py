@@ -181,8 +181,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
+    """An installed module, else one of the current folder, where a console script does not look by itself."""
     try:
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            with _importable(Path.cwd()):
+                return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ExportError(
             f"no module {error.name!r} (for {name}): install it, or run from the folder that holds it"

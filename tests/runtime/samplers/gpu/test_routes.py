@@ -179,10 +179,12 @@ def test_doctor_names_the_route(
 ) -> None:
     bundle = gpu_bundle(tmp_path / "b", "fp32")
     machine(*ALL)
-    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert main(["doctor", "--all", "--model", str(bundle.path)]) == 0
     said = capsys.readouterr().out
     assert "device cuda    ready: tensorrt-rtx" in said
     assert f"engines        {PLAN}" in said
     machine("gpu", "onnxruntime-gpu")
-    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert main(["doctor", "--all", "--model", str(bundle.path)]) == 0
     assert "device cuda    not ready: PyCUDA is not installed" in capsys.readouterr().out
+    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert "not ready: PyCUDA is not installed; biqa doctor --all lists what it takes\n" in capsys.readouterr().out
