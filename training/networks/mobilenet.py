@@ -85,7 +85,7 @@ class BackboneMetric(nn.Module, ABC):
         Raises TrainingError for another file, or for convolutions of another width; OSError for none.
         """
         try:
-            with np.load(archive) as arrays, torch.no_grad():
+            with archive.open("rb") as file, np.load(file) as arrays, torch.no_grad():
                 for index, convolution in enumerate(self._ordered):
                     assert convolution.bias is not None
                     weight, bias = (torch.from_numpy(arrays[f"conv{index:02d}.{part}"]) for part in ("weight", "bias"))
