@@ -24,6 +24,7 @@ from .errors import (
     ModelError,
     ParameterError,
     RecordError,
+    TrainingError,
     VideoError,
 )
 from .files.file_frames import FileFrames
@@ -65,5 +66,6 @@ __all__ = [
     "RecordError",
     "rgb_from_planes",
     "Sampler",
+    "TrainingError",
     "VideoError",
 ]
