@@ -202,7 +202,7 @@ def page(record: dict[str, Any]) -> str:
                     value, (low, high) = difference["srocc"]["value"], difference["srocc"]["95"]
                     lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", "", ""])
             header = [
-                "subset (pictures)",
+                "subset (photographs)",
                 "defence",
                 "SROCC [95%]",
                 "PLCC",

@@ -43,7 +43,7 @@ def _start(path: Path, precisions: list[str]) -> None:
 
 
 def _score(photograph: Photograph, count: int) -> NDArray[np.float32]:
-    """precisions×count scores. The key is the picture's name: public, repeatable, the same for every precision."""
+    """precisions×count scores. The key is the photograph's name: public, repeatable, the same for every precision."""
     key = hashlib.sha256(photograph.path.name.encode()).digest()[:16]
     frame = read_rgb(photograph.path)
     return np.stack([s.scores(to_lattice(frame, downscale=s.downscale), key, 0, count) for s in _open.values()])

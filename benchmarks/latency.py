@@ -4,7 +4,7 @@
     python -m benchmarks.latency --size 256 --threads 1             # a quick look: prints, writes nothing
     python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE-latency.json
 
-Each row (``contenders.py``) answers the same question about the same frame at the same ε and α. The first is the
+Each row (``parts/latency_rows.py``) answers one question about one frame at the same ε and α. The first is the
 published method whole: its loop of n = 1,000 samples, through a denoiser that was trained its way, behind the frozen
 metric. The second has the same loop through the networks that ship: the same architecture at the same cost, with a
 narrower interval. "certify, n planned" has an interval of 1.1 times the second's width on average, "certify, stop" of

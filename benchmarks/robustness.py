@@ -53,12 +53,12 @@ UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
 FRAMES = 52
 
 
-def centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The centre square. Raises ValueError for a smaller picture."""
-    top, left = (picture.shape[0] - SIZE) // 2, (picture.shape[1] - SIZE) // 2
+def centre(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The centre square. Raises ValueError for a smaller frame."""
+    top, left = (frame.shape[0] - SIZE) // 2, (frame.shape[1] - SIZE) // 2
     if top < 0 or left < 0:
-        raise ValueError(f"a picture of {picture.shape[1]}×{picture.shape[0]} is smaller than {SIZE}×{SIZE}")
-    return np.ascontiguousarray(picture[top : top + SIZE, left : left + SIZE])
+        raise ValueError(f"a frame of {frame.shape[1]}×{frame.shape[0]} is smaller than {SIZE}×{SIZE}")
+    return np.ascontiguousarray(frame[top : top + SIZE, left : left + SIZE])
 
 
 def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
@@ -81,7 +81,7 @@ def _chain(metric: nn.Module, denoiser: nn.Module) -> Score:
 
 
 def reported(score: Score, picture: Tensor, generator: torch.Generator, samples: int = SAMPLES) -> float:
-    """The median of fresh noisy scores of one picture."""
+    """The median of fresh noisy scores of one frame."""
     with torch.inference_mode():
         noisy = [
             score(
@@ -179,7 +179,7 @@ def against_large(frames: list[dict[str, Any]], half_widths: list[float]) -> dic
 
 
 def universal_directions(pictures: Tensor) -> dict[str, Tensor]:
-    """Against the bare metric and against the shipped function, from pictures that are not attacked later."""
+    """Against the bare metric and against the shipped function, from frames that are not attacked later."""
     metric, functions = networks()
     generator = torch.Generator().manual_seed(7)
     smoothed = expectation(functions[SHIPPED], SIGMA, 1, generator)

@@ -173,7 +173,7 @@ class Certifier:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
-        with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
+        with probability ≥ 1−α all M intervals hold, and with them the pooled one (bounds/pooling.py). A frame
         beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
         ``tolerance``: as for ``certify``, each frame for itself. With ``share_noise`` all frames are read before
         the first is scored: a list, or anything with a length that gives the same frames each time.
@@ -243,7 +243,7 @@ class Certifier:
             raise ParameterError(f"at_least is a finite score, not {at_least!r}")
         if not self.higher_is_better:
             raise ParameterError(
-                f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad pictures: export "
+                f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad frames: export "
                 "the metric negated, higher is better, and negate the threshold"
             )
         clip = self._clip(frames, self.alpha, pool, bit_depth)

@@ -4,7 +4,7 @@
 
     BiqaError                      catch this to catch all of them
     ├── FrameError(ValueError)     the pixels: shape, dtype, depth, size
-    ├── VideoError(OSError)        the file: missing, damaged, cut, without pictures
+    ├── VideoError(OSError)        the file: missing, damaged, cut, without frames
     ├── ConversionError(ValueError)  planes that cannot be turned into RGB without guessing
     ├── ParameterError(ValueError) epsilon, alpha, samples, scope, a secret
     ├── BundleError(ValueError)    a bundle that is missing, altered or from another schema
@@ -30,7 +30,7 @@ class FrameError(BiqaError, ValueError):
 
 
 class VideoError(BiqaError, OSError):
-    """A picture or video file that is missing, damaged, cut short or has no pictures."""
+    """A file, a still or a video, that is missing, damaged, cut short or has no frames."""
 
 
 class ConversionError(BiqaError, ValueError):

@@ -66,7 +66,7 @@ def find_plan(
 ) -> str:
     """The name of the plan that fits: the one tuned nearest to ``height``×``width`` (the engine's input).
 
-    Where these are None, the one that takes the largest pictures; ``batch`` None takes any. Raises DeviceError that
+    Where these are None, the one that takes the largest frames; ``batch`` None takes any. Raises DeviceError that
     gives each plan's reason and the command that builds one.
     """
     check_precision(bundle, precision)

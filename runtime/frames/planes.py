@@ -85,7 +85,7 @@ def default_matrix(width: int, height: int) -> str:
 
 def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int, int]:
     if len(planes) != 3:
-        raise ConversionError(f"a picture has three planes, not {len(planes)}: drop alpha, and there is no grey here")
+        raise ConversionError(f"a frame has three planes, not {len(planes)}: drop alpha, and there is no grey here")
     dtype = np.uint8 if conversion.bit_depth == 8 else np.uint16
     for plane in planes:
         if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != dtype or plane.size == 0:
@@ -101,7 +101,7 @@ def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int,
     for plane in planes[1:]:
         if plane.shape != expected:
             raise ConversionError(
-                f"chroma of a {width}×{height} {conversion.subsampling} picture is {expected[1]}×{expected[0]}, "
+                f"chroma of a {width}×{height} {conversion.subsampling} frame is {expected[1]}×{expected[0]}, "
                 f"not {plane.shape[1]}×{plane.shape[0]}"
             )
     return height, width

@@ -63,7 +63,7 @@ def test_philox_equals_numpy_at_random_counters() -> None:
 
 
 def _reference(table: NoiseTable, key: bytes, sample: int, size: int) -> list[int]:
-    """The docstring of noise.py, one value at a time, on NumPy's generator."""
+    """The docstring of draw.py, one value at a time, on NumPy's generator."""
     words = np.frombuffer(key, "<u8")
     values = []
     for p in range(size):
