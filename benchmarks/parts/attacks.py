@@ -61,9 +61,7 @@ def nes(
     return delta
 
 
-def universal(
-    score: Score, frames: Tensor, sign: int, *, steps: int, batch: int, generator: torch.Generator
-) -> Tensor:
+def universal(score: Score, frames: Tensor, sign: int, *, steps: int, batch: int, generator: torch.Generator) -> Tensor:
     """One direction of norm 1 that moves all frames at once (Moosavi-Dezfooli et al. 2017, arXiv 1610.08401)."""
     delta = _direction(torch.randn(frames.shape[1:], generator=generator))
     for _ in range(steps):
