@@ -55,6 +55,13 @@ class Certifier:
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
     open another one. Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
+
+    >>> import runtime
+    >>> with runtime.Certifier(epsilon=0.1, samples=64) as certifier:
+    ...     certificate = certifier.certify(frame)
+    ...     gate = certifier.gate(frame, at_least=-1)
+    >>> certificate.samples, gate.decision
+    (64, 'pass')
     """
 
     def __init__(

@@ -42,6 +42,10 @@ class Conversion:
     the planes and of the RGB. ``subsampling``: 4:2:0, 4:2:2, 4:4:4. ``chroma_location``: left, center, topleft.
     ``assumed``: which of these the stream did not say; a host adds "transfer" where nothing could say that it is HDR,
     and "whole" where nothing said how many frames there should be. Raises ConversionError for any other value.
+
+    >>> import runtime
+    >>> runtime.Conversion("bt709", "limited", 8, "4:2:0", "left").to_dict()["matrix"]
+    'bt709'
     """
 
     matrix: str
@@ -125,6 +129,12 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
 
     Planes: 2-D, any strides, uint8 for 8 bits, uint16 for 9 … 16; chroma rounded up at odd sizes. Returns uint8 or
     uint16. Raises ConversionError for planes that do not fit the conversion.
+
+    >>> import numpy as np, runtime
+    >>> luma, chroma = np.full((64, 96), 235, np.uint8), np.full((32, 48), 128, np.uint8)
+    >>> rgb = runtime.rgb_from_planes([luma, chroma, chroma], runtime.Conversion("bt709", "limited", 8, "4:2:0", "left"))
+    >>> rgb.shape, rgb[0, 0].tolist()
+    ((64, 96, 3), [255, 255, 255])
     """
     height, width = _check(planes, conversion)
     depth = conversion.bit_depth

@@ -34,6 +34,10 @@ class Provenance:
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
     ``shared_noise_frames``: the number of frames of a clip that share their noise, None where it is this frame's own.
+
+    >>> provenance = certifier.certify(frame).provenance
+    >>> provenance.height, provenance.width, provenance.bit_depth, provenance.noise
+    (96, 128, 8, 'secret')
     """
 
     model: str
@@ -60,6 +64,14 @@ class Certificate:
     noise level on the engine's domain. ``samples``: noisy copies asked for, n of the noise key; ``drawn`` of them
     were, fewer only where ``stopping`` says how. ``ranks``: the 1-based order statistics used. ``failed_samples``:
     scores that were not finite, counted against both sides. ``scores``: float32[drawn], in the order drawn.
+
+    >>> certificate = certifier.certify(frame)
+    >>> certificate.lower <= certificate.score <= certificate.upper
+    True
+    >>> certificate.radius(tolerance=1) > certificate.radius(tolerance=0.5)
+    True
+    >>> certificate.to_dict()["claim"][:35]
+    'Except with probability at most 0.0'
     """
 
     score: float

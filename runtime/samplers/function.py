@@ -26,6 +26,20 @@ class CallableSampler:
 
     ``digest`` is the hash of the function's *name*: it does not identify the code, and a changed function of the same
     name has the same digest. The record's ``engine`` says so.
+
+    >>> import runtime
+    >>> def brightness(copies):  # float32 N×3×h×w → N scores
+    ...     return 100 * copies.mean(axis=(1, 2, 3))
+    >>> with runtime.Certifier(sampler=brightness, sigma=0.12, samples=101) as mine:
+    ...     round(mine.certify(frame).score) == round(100 * frame.mean() / 255)
+    True
+
+    ``Certifier(sampler=function, sigma=…)`` makes one; make it yourself to choose its ``batch`` or direction:
+
+    >>> sampler = runtime.CallableSampler(brightness, 0.12, batch=16, higher_is_better=False)
+    >>> with runtime.Certifier(sampler=sampler, samples=101) as mine:
+    ...     mine.higher_is_better
+    False
     """
 
     def __init__(
