@@ -132,7 +132,8 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
 
     >>> import numpy as np, runtime
     >>> luma, chroma = np.full((64, 96), 235, np.uint8), np.full((32, 48), 128, np.uint8)
-    >>> rgb = runtime.rgb_from_planes([luma, chroma, chroma], runtime.Conversion("bt709", "limited", 8, "4:2:0", "left"))
+    >>> conversion = runtime.Conversion("bt709", "limited", 8, "4:2:0", "left")
+    >>> rgb = runtime.rgb_from_planes([luma, chroma, chroma], conversion)
     >>> rgb.shape, rgb[0, 0].tolist()
     ((64, 96, 3), [255, 255, 255])
     """

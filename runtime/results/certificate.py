@@ -68,7 +68,7 @@ class Certificate:
     >>> certificate = certifier.certify(frame)
     >>> certificate.lower <= certificate.score <= certificate.upper
     True
-    >>> certificate.radius(tolerance=1) > certificate.radius(tolerance=0.5)
+    >>> certificate.radius(tolerance=1) > certificate.epsilon
     True
     >>> certificate.to_dict()["claim"][:35]
     'Except with probability at most 0.0'
