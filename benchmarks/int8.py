@@ -5,7 +5,7 @@
 
 SROCC of the median score with opinion scores and the mean certified width at each ε/σ that n can bound, with α = 0.001.
 The noise of a photograph is the same in every precision, so differences are paired; 95% bootstrap intervals resample
-photographs. Writes docs/evidence/precision.json and the table of docs/precision.md.
+photographs. Writes docs/evidence/precision.json and the table of docs/int8.md.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def main() -> None:
             "precisions": rows,
         }
         (DOCS / "evidence" / "precision.json").write_text(json.dumps(record, indent=1) + "\n")
-        write_section(DOCS / "precision.md", "precision", page(rows))
+        write_section(DOCS / "int8.md", "precision", page(rows))
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def section(made: dict[str, Any]) -> str:
     note = f" Rows of fixed n were timed over {TIMED if made['whole'] else FEW} samples."
     if not made["whole"]:
         note += f" Their widths are estimated from {ROUGH} samples."
-    header = ["", "samples", "ms a sample", "ms a certificate", "p95", "width", "times faster", "than the same weights"]
+    header = ["", "samples", "ms a sample", "ms a certificate", "p95", "width", "times faster (same weights)"]
     lines = [
         [
             row["row"],
@@ -182,8 +182,7 @@ def section(made: dict[str, Any]) -> str:
             f"{row['ms_certificate']:.0f}",
             f"{row['p95_ms_certificate']:.0f}",
             "–" if row["width"] is None else f"{row['width']:.2f}",
-            f"{method / row['ms_certificate']:.1f}",
-            f"{loop / row['ms_certificate']:.1f}",
+            f"{method / row['ms_certificate']:.1f} ({loop / row['ms_certificate']:.1f})",
         ]
         for row in made["rows"]
         if not row["row"].startswith(("raw", "noise"))
@@ -271,7 +270,7 @@ def main() -> None:
         print(f"\n{section(made)}", flush=True)
     record["cases"] = finished
     if full:
-        write_section(DOCS / "performance.md", "latency", page(record))
+        write_section(DOCS / "latency.md", "latency", page(record))
         write_section(README, "latency", summary(record))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ noise level; he differentiates the mean over fresh noisy copies. ε is the L2 ra
 Certificates are of scope "reported" from the runtime; a trial is broken where the next reported score of the attacked
 frame, a median of fresh noisy copies, lies outside the interval of the untouched frame. Attacked scores are those of
 the PyTorch networks; the runtime has the same ones as an ONNX graph.
-Writes docs/evidence/robustness.json, its figure, and a section of docs/evidence.md.
+Writes docs/evidence/robustness.json, both figures, and a section of docs/attacks.md.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from training.data import read_rgb, read_scores
 
 from .parts.attacks import Score, expectation, nes, pgd, random_direction, universal
 from .parts.defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
+from .report.glance import FIGURE as GLANCE
+from .report.glance import draw as draw_glance
 from .report.page import DOCS, table, write_section
 
 DEFENCES = SMOOTHED[MAIN_METRIC]
@@ -344,7 +346,8 @@ def main() -> None:
         (DOCS / "evidence").mkdir(exist_ok=True)
         (DOCS / "evidence" / "robustness.json").write_text(json.dumps(record, indent=1) + "\n")
         draw(record, DOCS / "evidence" / "robustness.svg")
-        write_section(DOCS / "evidence.md", "robustness", page(record))
+        draw_glance(record, GLANCE)
+        write_section(DOCS / "attacks.md", "robustness", page(record))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The result: a score, the interval it is certified to stay in, and everything needed to make it again.
 
-What it claims (docs/theory.md): x is the frame as received. With probability ≥ 1−α over the noise, the interval
+What it claims (docs/claims.md): x is the frame as received. With probability ≥ 1−α over the noise, the interval
 contains the smoothed score of every frame within ε of x of the same size and bit depth (scope "smoothed"), or the score
 reported next for any one such frame, chosen without knowledge of the secret and of earlier results (scope "reported").
 That holds for the untampered original too, if the tampering was within ε.
