@@ -29,7 +29,8 @@ class Session:
     """One stream. ``seen``: frames so far. ``jointly``: how many share α, None where their number is not known.
 
     ``name``: of the stream, for messages. ``count``: the frames that will come, None: unknown, and then every
-    certificate stands alone at α. ``tolerance``: as for ``Certifier.stream``. Raises ParameterError where α shared by
+    certificate stands alone at α. ``tolerance``, ``bound``: as for ``Certifier.stream``. ``samples``: noisy copies of
+    each frame. Raises ParameterError where α shared by
     them leaves no bound.
     """
 
@@ -41,6 +42,7 @@ class Session:
         count: int | None = None,
         subsample: int = 1,
         tolerance: float | None = None,
+        bound: str | None = None,
     ) -> None:
         if subsample < 1:
             raise ParameterError(f"subsample is 1 or more, not {subsample}")
@@ -53,6 +55,8 @@ class Session:
         self._count = count
         self._subsample = subsample
         self._tolerance = tolerance
+        self._bound = bound
+        self.samples = certifier.clip_samples(self.jointly or 1, bound=bound, alone=tolerance is not None)
         self._first: _Look | None = None
         certifier.refuse_too_few(name, frames=self.jointly or 1)
 
@@ -73,7 +77,9 @@ class Session:
         self.seen += 1
         if index % self._subsample:
             return None
-        (certificate,) = self._certifier.stream([(planes, conversion)], jointly=self.jointly, tolerance=self._tolerance)
+        (certificate,) = self._certifier.stream(
+            [(planes, conversion)], jointly=self.jointly, tolerance=self._tolerance, bound=self._bound
+        )
         return certificate
 
     def finish(self) -> None:

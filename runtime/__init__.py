@@ -52,8 +52,9 @@ from .files.file_frames import FileFrames
 from .frames.input import Frame
 from .frames.planes import Conversion, rgb_from_planes
 from .results.certificate import Certificate, Provenance
-from .results.decisions import Comparison, Gate, Pooled
+from .results.decisions import Comparison, Gate
 from .results.plan import Plan
+from .results.pooled import Pooled
 from .samplers import Sampler
 from .samplers.function import CallableSampler
 from .version import __version__

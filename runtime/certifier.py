@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .arguments import check_claim, check_function, check_model, check_noise, is_count, open_sampler, to_number
 from .bounds.alpha import COMPARED, Scope, equal_share
+from .bounds.clip_samples import clip_samples
 from .bounds.pooling import POOLS
 from .bounds.ranks import scope_ranks
 from .bounds.stopping import Schedule, Stopping, schedule
@@ -31,8 +32,9 @@ from .frames.input import Frame, is_frame
 from .frames.planes import Conversion
 from .noise.keys import ClipNoise
 from .results.certificate import Certificate
-from .results.decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
+from .results.decisions import Better, Comparison, Gate, Verdict
 from .results.plan import Plan, plan
+from .results.pooled import Pooled, pooled
 from .samplers import Sampler
 from .samplers.function import ScoreFunction
 from .scores import ClipScores, Frames, FrameScores, NoisySampler
@@ -85,11 +87,12 @@ class Certifier:
     ) -> None:
         given = check_function(sampler, sigma, downscale)
         where = check_model(model, device, precision, threads, function=given is not None)
-        self._claim, samples = check_claim(epsilon, alpha, samples, scope, where.defaults)
+        self._claim, count = check_claim(epsilon, alpha, samples, scope, where.defaults)
+        self._asked = samples is not None
         source = check_noise(secret, public_seed, share_noise)
         self._owned = given is None
         self._sampler = open_sampler(where) if given is None else given
-        self._noisy = NoisySampler(self._sampler, source, samples, progress, share_noise)
+        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise)
 
     @property
     def sampler(self) -> Sampler:
@@ -108,8 +111,32 @@ class Certifier:
 
     @property
     def samples(self) -> int:
-        """Noisy copies a frame, n of the noise key."""
+        """Noisy copies of a frame that stands alone, n of its noise key."""
         return self._noisy.samples
+
+    def clip_samples(
+        self,
+        frames: int,
+        *,
+        pool: str = "mean",
+        alone: bool = False,
+        bound: str | None = None,
+        epsilon: float | None = None,
+        alpha: float | None = None,
+    ) -> int:
+        """Noisy copies of each of ``frames`` that are pooled: those asked for or, where nobody said, those planned.
+
+        A collective bound of many frames takes fewer of each than a frame alone (bounds/clip_samples.py). ``alone``:
+        each frame may stop by itself. ``epsilon``, ``alpha``: of the pool, by default the certifier's. Raises
+        ParameterError.
+        """
+        if pool not in POOLS:
+            raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
+        why = self._noisy.why_not_collective(pool, bound, stopped_alone=alone) if frames > 1 else None
+        if self._asked or frames <= 1 or why is not None:
+            return self.samples
+        shift = self._noisy.shift(self.epsilon if epsilon is None else epsilon)
+        return clip_samples(frames, shift, self.alpha if alpha is None else alpha, self.scope, self.samples)
 
     @property
     def scope(self) -> Scope:
@@ -121,15 +148,18 @@ class Certifier:
         """The direction of the scores: the model's, True for a sampler that does not say."""
         return bool(getattr(self._sampler, "higher_is_better", True))
 
-    def plan(self, epsilon: float | None = None, alpha: float | None = None) -> Plan:
-        """What (ε, α), by default the certifier's own, takes with its σ and sample count."""
+    def plan(self, epsilon: float | None = None, alpha: float | None = None, *, frames: int = 1) -> Plan:
+        """What (ε, α), by default the certifier's own, takes with its σ, for ``frames`` claimed jointly."""
+        radius = self.epsilon if epsilon is None else epsilon
+        error = self.alpha if alpha is None else alpha
         return plan(
-            self.epsilon if epsilon is None else epsilon,
-            self.alpha if alpha is None else alpha,
+            radius,
+            error,
             sigma=self._sampler.sigma,
             downscale=self._sampler.downscale,
-            samples=self.samples,
+            samples=self.clip_samples(frames, epsilon=radius, alpha=error),
             scope=self.scope,
+            frames=frames,
         )
 
     def refuse_too_few(self, name: str | os.PathLike[str], *, frames: int = 1, alpha: float | None = None) -> None:
@@ -138,7 +168,7 @@ class Certifier:
         ``name``: of what is certified, for the message. ``alpha``: of all of them together, by default the certifier's.
         """
         alpha = self.alpha if alpha is None else alpha
-        if reason := self.plan(alpha=equal_share(alpha, frames)).reason:
+        if reason := self.plan(alpha=alpha, frames=frames).reason:
             share = f"; alpha {alpha:g} is shared by {frames} frames" if frames > 1 else ""
             raise ParameterError(f"{os.fspath(name)}: {reason}{share}")
 
@@ -157,7 +187,8 @@ class Certifier:
         Too few samples for ε give a certificate that abstained, with its ``reason``. Raises FrameError for
         anything but an RGB frame, ModelError where the model failed on half of the samples or more.
         """
-        return self._certify(frame, bit_depth, self.alpha, tolerance, self._noisy.clip_noise([frame], bit_depth))
+        clip = self._noisy.clip_noise([frame], bit_depth)
+        return self._certify(self._noisy, frame, bit_depth, self.alpha, tolerance, clip)
 
     def certify_planes(
         self, planes: Sequence[NDArray[Any]], conversion: Conversion, *, tolerance: float | None = None
@@ -167,7 +198,7 @@ class Certifier:
         ε is measured on the RGB frame that comes out. Raises ConversionError, and what ``certify`` raises.
         """
         frame = (planes, conversion)
-        return self._certify(frame, None, self.alpha, tolerance, self._noisy.clip_noise([frame], None))
+        return self._certify(self._noisy, frame, None, self.alpha, tolerance, self._noisy.clip_noise([frame], None))
 
     def stream(
         self,
@@ -176,12 +207,14 @@ class Certifier:
         jointly: int | None = None,
         bit_depth: int | None = None,
         tolerance: float | None = None,
+        bound: str | None = None,
     ) -> Iterator[Certificate]:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
-        with probability ≥ 1−α all M intervals hold, and with them the pooled one (bounds/pooling.py). A frame
-        beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
+        with probability ≥ 1−α all M intervals hold. A frame beyond M raises ParameterError. None: each certificate
+        stands alone at α. Where nobody asked for a number of samples, each of M frames takes :meth:`clip_samples`;
+        ``bound``: the one that their mean is to have, as for :meth:`certify_file`. ``bit_depth``, of RGB frames, and
         ``tolerance``: as for ``certify``, each frame for itself. With ``share_noise`` all frames are read before
         the first is scored: a list, or anything with a length that gives the same frames each time.
         """
@@ -193,11 +226,13 @@ class Certifier:
                 f"{type(frames).__name__}, or leave share_noise out for frames that come one by one"
             )
         alpha = equal_share(self.alpha, jointly or 1)
-        clip = self._noisy.clip_noise(frames, bit_depth)
+        samples = self.clip_samples(jointly or 1, bound=bound, alone=tolerance is not None)
+        noisy = replace(self._noisy, samples=samples)
+        clip = noisy.clip_noise(frames, bit_depth)
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            yield self._certify(frame, bit_depth, alpha, tolerance, clip, index)
+            yield self._certify(noisy, frame, bit_depth, alpha, tolerance, clip, index)
 
     def certify_file(
         self,
@@ -207,18 +242,21 @@ class Certifier:
         tolerance: float | None = None,
         matrix: str | None = None,
         range: str | None = None,
+        bound: str | None = None,
     ) -> Pooled:
         """Certify every ``subsample``-th frame of a file, a still or a video, claimed jointly.
 
         The result has ``score``, ``lower`` and ``upper``: of the frame, or of the mean of a video's frames. Its items
-        are the frames' certificates. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. Raises
-        VideoError for a file that is missing, damaged or cut, ParameterError where α shared by its frames leaves no
-        bound, and what ``certify`` raises.
+        are the frames' certificates. ``bound``: of the mean, "collective" or "frame-by-frame"; None for a collective
+        one where there is one (results/pooled.py). The pooled interval has error α, and so have the frames' intervals
+        together. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. Raises VideoError for a file
+        that is missing, damaged or cut, ParameterError where α shared by its frames leaves no bound, and what
+        ``certify`` raises.
         """
         frames = FileFrames(Path(path), subsample=subsample, matrix=matrix, range=range)
         self.refuse_too_few(path, frames=len(frames))
-        certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance))
-        return pooled("mean", certificates, os.fspath(path))
+        certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance, bound=bound))
+        return pooled("mean", certificates, self.alpha, bound=bound, path=os.fspath(path))
 
     def certify_files(self, paths: Iterable[str | os.PathLike[str]], **options: Any) -> Iterator[Pooled]:
         """Certify files one by one, each at α for itself. ``options``: those of :meth:`certify_file`."""
@@ -232,6 +270,7 @@ class Certifier:
         at_least: float,
         pool: str = "mean",
         bit_depth: int | None = None,
+        bound: str | None = None,
     ) -> Gate:
         """Is the score certainly ``at_least`` this much? Draws no more samples than it takes to say.
 
@@ -239,11 +278,11 @@ class Certifier:
         "fail" where the certified upper bound is less: so is that of every frame within ε; "undecided" where neither
         can be said with ``samples`` samples. With probability ≥ 1−α the answer is right.
 
-        ``frames``: a frame, or the frames of a clip: a list, or anything with a length that gives the same frames
-        each time it is iterated over, which is once a look. Of a clip the ``pool`` of the frame scores is asked for,
-        mean, min, max or harmonic_mean, every frame at α/M. Other thresholds may be asked for at no cost in error;
-        another ``samples``, ε or model is another answer, with an α of its own. Raises ParameterError, also for a model
-        whose lower scores are the better ones, and what ``certify`` raises.
+        ``frames``: a frame, or the frames of a clip: a list, or anything with a length that gives the same frames each
+        time it is iterated over, which is once a look. Of a clip the ``pool`` of the frame scores is asked for, mean,
+        min, max or harmonic_mean; ``bound``: as for :meth:`certify_file`. Other thresholds may be asked for at no cost
+        in error; another ``samples``, ε or model is another answer, with an α of its own. Raises ParameterError, also
+        for a model whose lower scores are the better ones, and what ``certify`` raises.
         """
         at_least = to_number("at_least", at_least)
         if not math.isfinite(at_least):
@@ -253,50 +292,54 @@ class Certifier:
                 f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad frames: export "
                 "the metric negated, higher is better, and negate the threshold"
             )
-        clip = self._clip(frames, self.alpha, pool, bit_depth)
+        frames = _as_clip(frames)
+        samples = self.clip_samples(len(frames), pool=pool, bound=bound)
+        clip = self._clip(frames, self.alpha, pool, bit_depth, bound, samples)
         decision: Verdict | None = None
         while decision is None and clip.advance():
-            lower, upper = clip.bounds(pool)
+            lower, upper = clip.bounds()
             decision = "pass" if lower >= at_least else "fail" if upper < at_least else None
         rule = {"kind": "gate", "at_least": at_least, "pool": pool}
-        return Gate(decision or "undecided", at_least, self.alpha, self._pooled(clip, pool, rule))
+        return Gate(decision or "undecided", at_least, self.alpha, clip.pooled(rule))
 
     def compare(
-        self, a: Frame | Frames, b: Frame | Frames, *, pool: str = "mean", bit_depth: int | None = None
+        self,
+        a: Frame | Frames,
+        b: Frame | Frames,
+        *,
+        pool: str = "mean",
+        bit_depth: int | None = None,
+        bound: str | None = None,
     ) -> Comparison:
         """Which one certainly *scores higher*? Draws no more samples than it takes to say.
 
         "a" where the certified lower bound of a is above the upper bound of b: a scores higher than b whatever was
         done within ε to each of them; "b" the other way round; else "undecided". Each gets its share of α: with
         probability ≥ 1−α the answer is right. Where ``higher_is_better`` is False, the one that scores higher is the
-        worse one; the record says which way it is. ``a``, ``b``, ``pool``: as for :meth:`gate`.
+        worse one; the record says which way it is. ``a``, ``b``, ``pool``, ``bound``: as for
+        :meth:`gate`.
         """
         share = equal_share(self.alpha, COMPARED)
-        first, second = (self._clip(frames, share, pool, bit_depth) for frames in (a, b))
+        clips = [_as_clip(frames) for frames in (a, b)]
+        samples = max(self.clip_samples(len(clip), pool=pool, bound=bound, alpha=share) for clip in clips)
+        first, second = (self._clip(clip, share, pool, bit_depth, bound, samples) for clip in clips)
         decision: Better | None = None
         while decision is None and any([first.advance(), second.advance()]):
-            (lower_a, upper_a), (lower_b, upper_b) = first.bounds(pool), second.bounds(pool)
+            (lower_a, upper_a), (lower_b, upper_b) = first.bounds(), second.bounds()
             decision = "a" if lower_a > upper_b else "b" if lower_b > upper_a else None
         rule = {"kind": "compare", "pool": pool}
-        both = self._pooled(first, pool, rule), self._pooled(second, pool, rule)
+        both = first.pooled(rule), second.pooled(rule)
         return Comparison(decision or "undecided", self.alpha, *both, higher_is_better=self.higher_is_better)
 
-    def _clip(self, frames: Frame | Frames, alpha: float, pool: str, bit_depth: int | None) -> ClipScores:
-        if pool not in POOLS:
-            raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
-        clip: Frames = [frames] if is_frame(frames) else cast(Frames, frames)
-        if not _is_repeatable(clip):
-            raise ParameterError(
-                "frames are read once a look: give an H×W×3 NumPy array, or a list of frames, "
-                f"not {type(frames).__name__}"
-            )
-        return ClipScores(clip, replace(self._claim, alpha=alpha), self._noisy, bit_depth)
-
-    def _pooled(self, clip: ClipScores, pool: str, rule: Mapping[str, Any]) -> Pooled:
-        return pooled(pool, clip.certificates(rule))
+    def _clip(
+        self, frames: Frames, alpha: float, pool: str, bit_depth: int | None, bound: str | None, samples: int
+    ) -> ClipScores:
+        noisy = replace(self._noisy, samples=samples)
+        return ClipScores(frames, replace(self._claim, alpha=alpha), noisy, bit_depth, pool, bound)
 
     def _certify(
         self,
+        noisy: NoisySampler,
         frame: Frame,
         bit_depth: int | None,
         alpha: float,
@@ -304,16 +347,16 @@ class Certifier:
         clip: ClipNoise | None,
         index: int = 0,
     ) -> Certificate:
-        scores = FrameScores(frame, bit_depth, self._noisy, clip, index)
+        scores = FrameScores(frame, bit_depth, noisy, clip, index)
         claim = replace(self._claim, alpha=alpha)
-        shift = self._noisy.shift(self.epsilon)
+        shift = noisy.shift(self.epsilon)
         if tolerance is None:
-            scores.advance(self.samples)
-            ranks = scope_ranks(self.samples, shift, alpha, self.scope, scores.distance)
+            scores.advance(noisy.samples)
+            ranks = scope_ranks(noisy.samples, shift, alpha, self.scope, scores.distance)
             return scores.certificate(claim, ranks)
         if not 0 <= to_number("tolerance", tolerance) < math.inf:
             raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
-        looks = schedule(self.samples, shift, alpha, self.scope, scores.distance)
+        looks = schedule(noisy.samples, shift, alpha, self.scope, scores.distance)
         look = _first_narrow(scores, looks, tolerance)
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
         return scores.certificate(claim, looks.ranks(look), stopping)
@@ -359,6 +402,16 @@ def _first_narrow(scores: FrameScores, looks: Schedule, tolerance: float) -> int
         if upper - lower <= tolerance:
             break
     return look
+
+
+def _as_clip(frames: Frame | Frames) -> Frames:
+    """The frames of a clip, or one frame as a clip of its own. Raises ParameterError for what is neither."""
+    clip: Frames = [frames] if is_frame(frames) else cast(Frames, frames)
+    if not _is_repeatable(clip):
+        raise ParameterError(
+            f"frames are read once a look: give an H×W×3 NumPy array, or a list of frames, not {type(frames).__name__}"
+        )
+    return clip
 
 
 def _is_repeatable(frames: object) -> bool:

@@ -2,33 +2,36 @@
 
 frame → lattice → key → scores → certificate
 
-**A clip.** M frames claimed together are drawn look by look until a question about their pooled score is settled. Each
-frame gets α/M and its own schedule of looks (:mod:`runtime.bounds.stopping`). So with probability ≥ 1−α the intervals
-of all frames hold at all looks, and with them the pooled interval of the look that settled
-the question. Between two looks only keys and scores are kept, M·n floats: the frames are read once a look, and once
-before the first where they share their noise.
+**A clip.** M frames claimed together are drawn look by look until a question about their pooled score is settled. A
+mean is bounded collectively (:mod:`runtime.bounds.collective`): all frames have their looks in common, and each look
+its part of α. Other pools are bounded frame by frame: each frame gets α/M and its own schedule of looks
+(:mod:`runtime.bounds.stopping`). Either way, with probability ≥ 1−α, the pooled interval holds at all looks, and so at
+the one that settled the question. Between two looks only keys and scores are kept, M·n floats: the frames are read once
+a look, and once before the first where they share their noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from .arguments import Claim
 from .bounds.alpha import equal_share
+from .bounds.collective import Looks, clip_looks
 from .bounds.pooling import pool_intervals
 from .bounds.ranks import interval, sample_median, sorted_sides
-from .bounds.stopping import Schedule, Stopping, schedule
+from .bounds.stopping import Schedule, Stopping, schedule, schedule_at
 from .errors import ModelError, ParameterError
 from .frames.device import DeviceReader
 from .frames.input import Frame, OpenedFrame, open_frame
 from .frames.lattice import Lattice
-from .noise.keys import ClipNoise, NoiseSource, frame_sha256
+from .noise.keys import ClipNoise, NoiseSource, frame_sha256, lattice_sha256
 from .noise.table import table_for
 from .results.certificate import Certificate, Provenance
+from .results.pooled import Look, Pooled, UnitScores, collective_of, out_of_range, pooled, why_not_collective
 from .samplers import Sampler
 
 __all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler"]
@@ -58,6 +61,17 @@ class NoisySampler:
         """RGB and lattice of a frame, for this sampler."""
         reader = self.sampler if isinstance(self.sampler, DeviceReader) else None
         return open_frame(frame, bit_depth, downscale=self.sampler.downscale, reader=reader)
+
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        """(lowest, highest) score that the sampler states, None where it does not."""
+        return getattr(self.sampler, "score_range", None)
+
+    def why_not_collective(self, pool: str, bound: str | None, *, stopped_alone: bool = False) -> str | None:
+        """Why a clip's pool is not bounded collectively: :func:`runtime.results.pooled.why_not_collective`."""
+        return why_not_collective(
+            pool, self.score_range, bound, share_noise=self.share_noise, stopped_alone=stopped_alone
+        )
 
     def shift(self, epsilon: float) -> float:
         """s = ε/(kσ): the radius on the source frame in units of the noise."""
@@ -101,6 +115,8 @@ class FrameScores:
             model=sampler.name,
             model_sha256=sampler.digest,
             frame_sha256=frame_sha256(opened.rgb),
+            lattice_sha256=lattice_sha256(opened.lattice),
+            score_range=noisy.score_range,
             height=opened.rgb.shape[0],
             width=opened.rgb.shape[1],
             bit_depth=opened.lattice.bit_depth,
@@ -139,6 +155,10 @@ class FrameScores:
         self._lattice = self._noisy.open(frame, self._bit_depth).lattice
         if self._own_key != self._noisy.key(self._lattice):
             raise ParameterError(_CHANGED)
+
+    def unit(self, shift: float) -> UnitScores:
+        """The scores so far as one unit of a clip. ``shift``: ε/(kσ)."""
+        return UnitScores(self.scores, shift, self.distance, self._provenance.lattice_sha256)
 
     def interval(self, ranks: Ranks) -> tuple[float, float]:
         """(lower, upper) of the scores so far."""
@@ -185,23 +205,34 @@ class Frames(Protocol):
 
 
 class ClipScores:
-    """``claim.alpha``: the error of all frames together. ``bit_depth``: of uint16 RGB frames, None for the dtype's."""
+    """``claim.alpha``: the error of all frames together. ``bit_depth``: of uint16 RGB frames, None for the dtype's.
 
-    def __init__(self, frames: Frames, claim: Claim, noisy: NoisySampler, bit_depth: int | None) -> None:
+    ``pool``, ``bound``: what is asked of the clip; None for a collective bound where there is one.
+    """
+
+    def __init__(
+        self, frames: Frames, claim: Claim, noisy: NoisySampler, bit_depth: int | None, pool: str, bound: str | None
+    ) -> None:
         self._frames = frames
         self._noisy = noisy
         self._bit_depth = bit_depth
+        self._pool = pool
+        self._bound = bound
         self._frame_scores: list[FrameScores] = []
         self._look = -1
         self._noise: ClipNoise | None = None
         if len(frames) < 1:
             raise ParameterError("there is no frame to certify")
-        self._claim = Claim(claim.epsilon, equal_share(claim.alpha, len(frames)), claim.scope)
+        self._joint = claim
+        self._claim = replace(claim, alpha=equal_share(claim.alpha, len(frames)))
         self._shift = noisy.shift(claim.epsilon)
+        self._looks: Looks | None = None
+        if len(frames) > 1 and noisy.why_not_collective(pool, bound) is None:
+            self._looks = clip_looks(len(frames), self._shift, claim.alpha, noisy.samples, claim.scope)
 
     def advance(self) -> bool:
         """Draw all frames on to their next look; False where all have had their last."""
-        if self._frame_scores and all(self._at_end(scored) for scored in self._frame_scores):
+        if self._frame_scores and all(self._at_end(scores) for scores in self._frame_scores):
             return False
         self._look += 1
         if self._look == 0:
@@ -225,33 +256,45 @@ class ClipScores:
             raise ParameterError(f"{count} frames came, alpha was split over {len(self._frames)}")
         return True
 
-    def bounds(self, pool: str) -> tuple[float, float]:
+    def bounds(self) -> tuple[float, float]:
         """(lower, upper) of the pooled score at this look; infinite or NaN where there is none."""
-        pairs = [scored.interval(self._ranks(scored)) for scored in self._frame_scores]
+        ends = self._noisy.score_range
+        if self._looks is not None and ends is not None:
+            units = [scores.unit(self._shift) for scores in self._frame_scores]
+            if out_of_range(units, ends) is None:
+                made = collective_of(self._pool, units, self._joint.alpha, ends, self._joint.scope, self._stopped())
+                return made.lower, made.upper
+        pairs = [scores.interval(self._ranks(scores)) for scores in self._frame_scores]
         lower, upper = pool_intervals([low for low, _ in pairs], [high for _, high in pairs])
-        return lower[pool], upper[pool]
+        return lower[self._pool], upper[self._pool]
 
-    def certificates(self, rule: Mapping[str, Any]) -> tuple[Certificate, ...]:
-        """The certificates of all frames at this look. Raises ModelError where a frame has no score."""
-        return tuple(
-            scored.certificate(
-                self._claim, self._ranks(scored), Stopping(rule, self._schedule(scored), self._index(scored))
+    def pooled(self, rule: Mapping[str, Any]) -> Pooled:
+        """The pooled score at this look, with all frames' certificates. Raises ModelError where one has no score."""
+        certificates = tuple(
+            scores.certificate(
+                self._claim, self._ranks(scores), Stopping(rule, self._schedule(scores), self._index(scores))
             )
-            for scored in self._frame_scores
+            for scores in self._frame_scores
         )
+        return pooled(self._pool, certificates, self._joint.alpha, bound=self._bound, look=self._stopped())
 
-    def _draw(self, scored: FrameScores) -> None:
-        scored.advance(self._schedule(scored).looks[self._index(scored)])
+    def _stopped(self) -> Look | None:
+        return None if self._looks is None else Look(self._looks, min(self._look, len(self._looks.counts) - 1))
 
-    def _schedule(self, scored: FrameScores) -> Schedule:
+    def _draw(self, scores: FrameScores) -> None:
+        scores.advance(self._schedule(scores).looks[self._index(scores)])
+
+    def _schedule(self, scores: FrameScores) -> Schedule:
         claim = self._claim
-        return schedule(self._noisy.samples, self._shift, claim.alpha, claim.scope, scored.distance)
+        if self._looks is not None:
+            return schedule_at(self._looks.counts, self._shift, claim.alpha, claim.scope, scores.distance)
+        return schedule(self._noisy.samples, self._shift, claim.alpha, claim.scope, scores.distance)
 
-    def _index(self, scored: FrameScores) -> int:
-        return min(self._look, len(self._schedule(scored).looks) - 1)
+    def _index(self, scores: FrameScores) -> int:
+        return min(self._look, len(self._schedule(scores).looks) - 1)
 
-    def _ranks(self, scored: FrameScores) -> Ranks:
-        return self._schedule(scored).ranks(self._index(scored))
+    def _ranks(self, scores: FrameScores) -> Ranks:
+        return self._schedule(scores).ranks(self._index(scores))
 
-    def _at_end(self, scored: FrameScores) -> bool:
-        return len(scored.scores) == self._noisy.samples
+    def _at_end(self, scores: FrameScores) -> bool:
+        return len(scores.scores) == self._noisy.samples

@@ -83,21 +83,22 @@ def run(options: argparse.Namespace) -> int:
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         pipe = _pipe(options)
         conversion = _conversion(pipe, probed, count is not None, options)
-        session = Session(certifier, NAME, count=count, subsample=options.subsample, tolerance=options.tolerance)
-        bar.begin(NAME, session.jointly or 0, certifier.samples)
+        session = Session(
+            certifier, NAME, count=count, subsample=options.subsample, tolerance=options.tolerance, bound=options.bound
+        )
+        bar.begin(NAME, session.jointly or 0, session.samples)
         log = _certified(certifier, session, pipe, conversion, options)
-    certificates = [certificate for _, certificate in log.frames]
     made = build_log([log], time.monotonic() - started)
     outputs = {options.json: to_json(made), options.csv: to_csv(made)}
     if options.metadata:
         times = frame_times(session.seen, probed.times if probed else None, options.fps or pipe.shape.fps)
-        outputs[options.metadata] = ffmetadata(log.frames, times, log.joint_alpha)
+        outputs[options.metadata] = ffmetadata(log.frames, times, log.alpha)
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table([log]))
     if missing := log.frames[0][1].provenance.conversion["assumed"]:  # type: ignore[index]
         print(f"assumed, as nothing says it: {', '.join(missing)}", file=sys.stderr)
-    print(final_line(certificates), file=sys.stderr)
+    print(final_line([log]), file=sys.stderr)
     return 0
 
 
@@ -105,7 +106,7 @@ def _certified(
     certifier: Certifier, session: Session, pipe: Pipe, conversion: Conversion, options: argparse.Namespace
 ) -> InputLog:
     name = "-" if options.probe is None else str(options.probe)
-    log = InputLog(name, options.subsample, certifier.alpha)
+    log = InputLog(name, options.subsample, certifier.alpha, bound=options.bound)
     for planes in pipe:
         certificate = session.certify(planes, conversion)
         if certificate is None:
@@ -121,7 +122,7 @@ def _certified(
     if session.jointly is None:
         log.frames = [(number, one.shared_by(len(log.frames))) for number, one in log.frames]
     if options.ndjson:
-        pooled = pooled_metrics([certificate for _, certificate in log.frames])
+        pooled = pooled_metrics(log.pools())
         print(json.dumps({"type": "input", "path": log.path, "pooled_metrics": pooled}, allow_nan=False), flush=True)
     return log
 

@@ -56,6 +56,16 @@ def pool_intervals(lower: Sequence[float], upper: Sequence[float]) -> tuple[dict
     return bounds
 
 
+def pool_of_pools(name: str, values: Sequence[float], frames: Sequence[int]) -> float:
+    """The pool of all frames of several clips, from the pool of each: ``values``, of as many ``frames``."""
+    if name in ("min", "max"):
+        return POOLS[name](np.asarray(values, np.float64))
+    weights = np.asarray(frames, np.float64) / sum(frames)
+    array = np.asarray(values, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(weights @ array if name == "mean" else 1 / (weights @ (1 / (array + 1))) - 1)
+
+
 def finite_or_none(value: float) -> float | None:
     """What JSON can hold of a bound: None where it is infinite or NaN."""
     return value if math.isfinite(value) else None

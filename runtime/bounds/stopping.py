@@ -107,6 +107,13 @@ def schedule(samples: int, shift: float, alpha: float, scope: Scope, distance: f
     return Schedule(looks, ranks)
 
 
+@lru_cache(maxsize=64)
+def schedule_at(looks: tuple[int, ...], shift: float, alpha: float, scope: Scope, distance: float = 0.0) -> Schedule:
+    """The schedule with these looks; the first of them may have no rank. Raises ParameterError out of range."""
+    check_parameters(looks[-1], shift, alpha)
+    return Schedule(looks, boundary(looks, shift, alpha, scope, distance))
+
+
 def looks_from(first: int, samples: int) -> tuple[int, ...]:
     """``first``, then each a tenth more, in multiples of STEP, and at last ``samples``."""
     looks = []

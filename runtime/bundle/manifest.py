@@ -73,6 +73,11 @@ class ScoreContract:
     maximum: float | None
     higher_is_better: bool
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """(lowest, highest) score; None where an end is not known."""
+        return None if self.minimum is None or self.maximum is None else (self.minimum, self.maximum)
+
 
 @dataclass(frozen=True)
 class Part:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bounds.pooling import pool
 from ..certifier import Certifier
 from ..results.certificate import Certificate
-from ..results.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
+from ..results.log import InputLog, build_log, frame_entry, mean_over, pooled_metrics, to_csv, to_json
+from ..results.pooled import ONE_FRAME
 from .options import add_claim_options, add_log_options, add_model_options, open_certifier, open_frames
 from .outputs import check_outputs, printed_interval, write_outputs
 from .progress import Bar, progress_bar
@@ -61,8 +63,7 @@ def run(options: argparse.Namespace) -> int:
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table(logs))
-    certificates = [certificate for one in logs for _, certificate in one.frames]
-    print(final_line(certificates), file=sys.stderr)
+    print(final_line(logs), file=sys.stderr)
     return 0
 
 
@@ -70,48 +71,52 @@ def _certify(
     certifier: Certifier, path: Path, bar: Bar, index: int, before: int, options: argparse.Namespace
 ) -> InputLog:
     frames = open_frames(certifier, path, certifier.alpha, options)
-    log = InputLog(str(path), options.subsample, certifier.alpha)
-    bar.begin(path.name, len(frames), certifier.samples)
-    certificates = certifier.stream(frames, jointly=len(frames), tolerance=options.tolerance)
+    log = InputLog(str(path), options.subsample, certifier.alpha, bound=options.bound)
+    alone = options.tolerance is not None
+    bar.begin(path.name, len(frames), certifier.clip_samples(len(frames), bound=options.bound, alone=alone))
+    certificates = certifier.stream(frames, jointly=len(frames), tolerance=options.tolerance, bound=options.bound)
     for number, certificate in zip(frames.numbers, certificates, strict=True):
         log.frames.append((number, certificate))
         if options.ndjson:
             entry = frame_entry(before + len(log.frames) - 1, index, number, certificate)
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
     if options.ndjson:
-        pooled = pooled_metrics([certificate for _, certificate in log.frames])
+        pooled = pooled_metrics(log.pools())
         print(json.dumps({"type": "input", "path": log.path, "pooled_metrics": pooled}, allow_nan=False), flush=True)
     return log
 
 
-def table(logs: list[InputLog]) -> str:
+def table(logs: Sequence[InputLog]) -> str:
     """A line a file: its score or mean score, the interval and what it means."""
-    rows = [(log.path, [certificate for _, certificate in log.frames], log.joint_alpha) for log in logs]
-    if len(logs) > 1:
-        together = [certificate for _, certificates, _ in rows for certificate in certificates]
-        rows.append((f"all {len(logs)} files", together, min(1.0, sum(alpha for _, _, alpha in rows))))
     lines = []
-    for name, certificates, alpha in rows:
-        first, count = certificates[0], len(certificates)
-        what = "" if count == 1 else f"mean of {count} frames, "
-        how = f"{what}ε={first.epsilon:g}, α={alpha:g}, {_samples(certificates)}, {first.scope}"
-        lines.append(f"{name}: {_mean(certificates, 4)}  ({how})")
+    for log in logs:
+        mean = log.pools()["mean"]
+        how = _how(log.certificates, mean.alpha, "" if mean.bound == ONE_FRAME else f", {mean.bound}")
+        lines.append(f"{log.path}: {_interval(mean.score, mean.lower, mean.upper, 4)}  ({how})")
+    if len(logs) > 1:
+        together = [certificate for log in logs for certificate in log.certificates]
+        how = _how(together, min(1.0, math.fsum(log.alpha for log in logs)), "")
+        lines.append(f"all {len(logs)} files: {_interval(*mean_over(logs), 4)}  ({how})")
     return "\n".join(lines)
 
 
-def _samples(certificates: list[Certificate]) -> str:
+def _how(certificates: Sequence[Certificate], alpha: float, bound: str) -> str:
+    first, count = certificates[0], len(certificates)
+    what = "" if count == 1 else f"mean of {count} frames, "
+    return f"{what}ε={first.epsilon:g}, α={alpha:g}, {_samples(certificates)}, {first.scope}{bound}"
+
+
+def _samples(certificates: Sequence[Certificate]) -> str:
     """ "n=501", or of stopped ones their number or, of several frames, its mean: "n=56 of 501"."""
-    asked = certificates[0].samples
+    asked = sum(certificate.samples for certificate in certificates) / len(certificates)
     drawn = sum(certificate.drawn for certificate in certificates) / len(certificates)
-    return f"n={asked}" if drawn == asked else f"n={drawn:.4g} of {asked}"
+    return f"n={asked:.4g}" if drawn == asked else f"n={drawn:.4g} of {asked:.4g}"
 
 
-def final_line(certificates: list[Certificate]) -> str:
+def final_line(logs: Sequence[InputLog]) -> str:
     """``<model> score: 76.668905 [75.900000, 77.400000]``: the mean over all frames, for tools that read one line."""
-    return f"{certificates[0].provenance.model} score: {_mean(certificates, 6)}"
+    return f"{logs[0].certificates[0].provenance.model} score: {_interval(*mean_over(logs), 6)}"
 
 
-def _mean(certificates: list[Certificate], decimals: int) -> str:
-    """The mean score and its interval."""
-    mean = {side: pool([getattr(c, side) for c in certificates])["mean"] for side in ("score", "lower", "upper")}
-    return f"{mean['score']:.{decimals}f} {printed_interval(mean['lower'], mean['upper'], decimals)}"
+def _interval(score: float, lower: float, upper: float, decimals: int) -> str:
+    return f"{score:.{decimals}f} {printed_interval(lower, upper, decimals)}"

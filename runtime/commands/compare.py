@@ -48,11 +48,12 @@ def run(options: argparse.Namespace) -> int:
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         clips = [open_frames(certifier, path, equal_share(certifier.alpha, COMPARED), options) for path in paths]
-        bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), certifier.samples)
-        made = certifier.compare(*clips, pool=options.pool)
+        samples = [certifier.clip_samples(len(clip), pool=options.pool, bound=options.bound) for clip in clips]
+        bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), max(samples))
+        made = certifier.compare(*clips, pool=options.pool, bound=options.bound)
     sides = made.a, made.b
     logs = [
-        decided_log(path, options.subsample, made.share, clip, side)
+        decided_log(path, options.subsample, clip, side, options.bound)
         for path, clip, side in zip(paths, clips, sides, strict=True)
     ]
     write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started, made.to_dict()))})

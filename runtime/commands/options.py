@@ -12,6 +12,7 @@ from ..errors import ParameterError
 from ..files.file_frames import FileFrames
 from ..frames.planes import MATRICES, RANGES
 from ..noise.keys import read_secret
+from ..results.pooled import BOUNDS
 from .progress import Bar
 
 MOST_SAMPLES = 10**9
@@ -52,6 +53,11 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
     secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
     parser.add_argument(
         "--share-noise", action="store_true", help="the frames of a file share their noise, so their scores vary less"
+    )
+    parser.add_argument(
+        "--bound",
+        choices=BOUNDS,
+        help="of a video's mean: collective lets the sampling errors of its frames cancel; default where it can be had",
     )
     parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
     parser.add_argument("--range", choices=RANGES, help="override the video's range")

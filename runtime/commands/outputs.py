@@ -13,8 +13,8 @@ from ..atomic import write_text
 from ..bundle.manifest import MANIFEST
 from ..errors import ParameterError
 from ..files.file_frames import FileFrames
-from ..results.decisions import Pooled
 from ..results.log import InputLog
+from ..results.pooled import Pooled
 
 
 def check_outputs(*names: str | None, inputs: Sequence[Path | None], ndjson: bool = False) -> None:
@@ -68,9 +68,10 @@ def _rounded(value: float, decimals: int, way: str) -> str:
     return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), way)) if math.isfinite(value) else str(value)
 
 
-def decided_log(path: Path, subsample: int, alpha: float, frames: FileFrames, pooled: Pooled) -> InputLog:
+def decided_log(path: Path, subsample: int, frames: FileFrames, pooled: Pooled, bound: str | None) -> InputLog:
     """The certificates of a file at the look that decided."""
-    return InputLog(str(path), subsample, alpha, list(zip(frames.numbers, pooled.certificates, strict=True)))
+    certificates = list(zip(frames.numbers, pooled.certificates, strict=True))
+    return InputLog(str(path), subsample, pooled.alpha, certificates, bound=bound, look=pooled.look)
 
 
 def described(pooled: Pooled) -> str:

@@ -8,8 +8,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from ..bounds.alpha import SCOPES, equal_share
+from ..bounds.alpha import SCOPES
+from ..bounds.clip_samples import clip_samples
 from ..bundle.store import open_bundle
+from ..results.certificate import check_epsilon
 from ..results.plan import plan
 
 _EXAMPLES = """examples:
@@ -17,7 +19,8 @@ _EXAMPLES = """examples:
   biqa plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300
 
 least_samples is the answer: the fewest noisy copies of a frame that bound its score. alpha is the share of each frame;
-below it stand the events that spend it. Where --samples is too small, a last line says so.
+below it stand the events that spend it. Where --samples is too small, a last line says so. Of several frames samples is
+what `biqa certify` takes of each: their mean is then bounded as narrowly as with the model's own number, for less.
 
 exit status: 0 done, 2 an option is wrong."""
 
@@ -44,20 +47,26 @@ def run(options: argparse.Namespace) -> int:
     manifest = open_bundle(options.model).manifest
     defaults, contract = manifest.defaults, manifest.input
     alpha = defaults.alpha if options.alpha is None else options.alpha
+    epsilon = check_epsilon(defaults.epsilon if options.epsilon is None else options.epsilon)
+    samples = defaults.samples if options.samples is None else options.samples
+    if options.samples is None and options.frames > 1 and manifest.score.range is not None:
+        shift = epsilon / contract.downscale / contract.sigma
+        samples = clip_samples(options.frames, shift, alpha, options.scope, samples)
     made = plan(
-        defaults.epsilon if options.epsilon is None else options.epsilon,
-        equal_share(alpha, options.frames),
+        epsilon,
+        alpha,
         sigma=contract.sigma,
         downscale=contract.downscale,
-        samples=defaults.samples if options.samples is None else options.samples,
+        samples=samples,
         scope=options.scope,
+        frames=options.frames,
     )
-    figures = {"model": manifest.name, "frames": options.frames, **asdict(made)}
+    figures = {"model": manifest.name, **asdict(made)}
     if options.json:
         print(json.dumps({**figures, "shares": made.shares}, indent=2))
         return 0
     for name, value in figures.items():
-        print(f"{name:15} {'none' if value is None else value}")
+        print(f"{name:24} {'none' if value is None else value}")
     print("shares of alpha")
     for event, share in made.shares.items():
         print(f"  {event:21} {share:g}")

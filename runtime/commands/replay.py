@@ -15,6 +15,7 @@ from ..files.file_frames import FileFrames
 from ..noise.keys import noise_source, read_secret
 from ..results.certificate import Certificate
 from ..results.log import InputLog, build_log, read_log, to_json
+from ..results.pooled import ASKED_FOR, FRAME_BY_FRAME
 from .options import add_model_options
 from .progress import progress_bar
 
@@ -39,6 +40,9 @@ NOT_COMPARED: tuple[tuple[str | type[int], ...], ...] = (
 
 Another engine is named where scores differ.
 """
+
+ADDED = {"alpha", "bound", "collective", "lattice_sha256", "pooled_bounds", "score_range", "why"}
+"""Keys that logs had not always: where a log has none of a name, it is not compared."""
 
 _ABSENT = object()
 
@@ -88,7 +92,7 @@ def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
     if not compared(at):
         return []
     if isinstance(recorded, dict) and isinstance(made, dict):
-        keys = sorted(recorded.keys() | made.keys())
+        keys = sorted(recorded.keys() | (made.keys() - (ADDED - recorded.keys())))
         pairs: list[tuple[Any, Any, Place]] = [
             (recorded.get(key, _ABSENT), made.get(key, _ABSENT), (*at, key)) for key in keys
         ]
@@ -118,19 +122,21 @@ def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Na
     entry = log["inputs"][index]
     recorded = _recorded(log, index)
     rule = entry["certificate"].get("stopping", {}).get("rule", {})
-    made = InputLog(entry["path"], entry["subsample"], entry["joint_alpha"])
+    alpha, bound = entry.get("alpha", entry["joint_alpha"]), _bound(entry)
+    made = InputLog(entry["path"], entry["subsample"], alpha, bound=bound)
     with (
         progress_bar(options.quiet) as bar,
-        _certifier(entry, entry["joint_alpha"], options, bar.drawn) as certifier,
+        _certifier(entry, alpha, options, bar.drawn) as certifier,
     ):
         frames = _frames(certifier, entry, path, recorded)
         bar.begin(path.name, len(frames), certifier.samples)
         if rule.get("kind") == "gate":
-            gate = certifier.gate(frames, at_least=rule["at_least"], pool=rule["pool"])
-            made.decision = gate.to_dict()
+            gate = certifier.gate(frames, at_least=rule["at_least"], pool=rule["pool"], bound=bound)
+            made.decision, made.look = gate.to_dict(), gate.pooled.look
             certificates: Iterable[Certificate] = gate.pooled.certificates
         else:
-            certificates = certifier.stream(frames, jointly=len(frames), tolerance=rule.get("tolerance"))
+            tolerance = rule.get("tolerance")
+            certificates = certifier.stream(frames, jointly=len(frames), tolerance=tolerance, bound=bound)
         made.frames = _same_frames(path, recorded, certificates)
     return made
 
@@ -145,14 +151,26 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         recorded = [_recorded(log, index) for index in range(len(entries))]
         clips = [_frames(certifier, *known) for known in zip(entries, options.inputs, recorded, strict=True)]
         bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
-        comparison = certifier.compare(*clips, pool=entries[0]["certificate"]["stopping"]["rule"]["pool"])
+        bound, pool = _bound(entries[0]), entries[0]["certificate"]["stopping"]["rule"]["pool"]
+        comparison = certifier.compare(*clips, pool=pool, bound=bound)
     made = [
-        InputLog(entry["path"], entry["subsample"], comparison.share, _same_frames(path, frames, side.certificates))
+        InputLog(
+            *(entry["path"], entry["subsample"], comparison.share, _same_frames(path, frames, side.certificates)),
+            bound=bound,
+            look=side.look,
+        )
         for entry, path, frames, side in zip(
             entries, options.inputs, recorded, (comparison.a, comparison.b), strict=True
         )
     ]
     return made, comparison.to_dict()
+
+
+def _bound(entry: Mapping[str, Any]) -> str | None:
+    """The bound that was wished for. Before collective bounds every pool was bounded frame by frame."""
+    bounds = entry.get("pooled_bounds")
+    asked = bounds is None or any(made.get("why") == ASKED_FOR for made in bounds.values())
+    return FRAME_BY_FRAME if asked else None
 
 
 def _recorded(log: Mapping[str, Any], index: int) -> list[Mapping[str, Any]]:

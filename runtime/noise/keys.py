@@ -103,6 +103,12 @@ class ClipNoise:
     frames: tuple[bytes, ...]
 
 
+def lattice_sha256(lattice: Lattice) -> str:
+    """SHA-256 (hex) of all that a lattice puts into its key: two frames with the same one draw the same noise."""
+    shape = struct.pack("<QQQQ", lattice.height, lattice.width, lattice.bit_depth, lattice.downscale)
+    return hashlib.sha256(shape + lattice.values.astype("<i4", copy=False).tobytes()).hexdigest()
+
+
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:
     """SHA-256 (hex) of a frame's code values, little-endian, row by row."""
     return hashlib.sha256(np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).data.cast("B")).hexdigest()

@@ -33,7 +33,9 @@ class Provenance:
     ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
-    ``shared_noise_frames``: the number of frames of a clip that share their noise, None where it is this frame's own.
+    ``lattice_sha256``: of the integers that noise was added to; frames with the same ones draw the same noise;
+    ``score_range``: that the model states, None where it does not; ``shared_noise_frames``: the number of frames of a
+    clip that share their noise, None where it is this frame's own.
 
     >>> provenance = certifier.certify(frame).provenance
     >>> provenance.height, provenance.width, provenance.bit_depth, provenance.noise
@@ -50,8 +52,10 @@ class Provenance:
     secret_sha256: str | None
     public_seed: int | None
     engine: Mapping[str, Any]
+    lattice_sha256: str
     conversion: Mapping[str, Any] | None = None
     shared_noise_frames: int | None = None
+    score_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +206,7 @@ class Certificate:
             "model": provenance.model,
             "model_sha256": provenance.model_sha256,
             "frame_sha256": provenance.frame_sha256,
+            "lattice_sha256": provenance.lattice_sha256,
             "height": provenance.height,
             "width": provenance.width,
             "bit_depth": provenance.bit_depth,
@@ -212,6 +217,8 @@ class Certificate:
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
             "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self.looks),
         }
+        if provenance.score_range is not None:
+            record["score_range"] = list(provenance.score_range)
         if provenance.shared_noise_frames is not None:
             record["shared_noise_frames"] = provenance.shared_noise_frames
         if self.stopping:

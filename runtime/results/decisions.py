@@ -2,87 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..bounds.alpha import COMPARED, equal_share
-from ..bounds.pooling import finite_or_none, pool_intervals
-from ..bounds.pooling import pool as pool_scores
-from .certificate import Certificate
 from .claims import except_with, scores_within
+from .pooled import Pooled
 
 Verdict = Literal["pass", "fail", "undecided"]
 Better = Literal["a", "b", "undecided"]
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """The pooled score of a clip's frames, or a frame's own, and its certified interval where sampling stopped.
-
-    ``pool``: mean, min, max or harmonic_mean. ``certificates``: of each frame, at its share of the error; they are its
-    items. ``lower`` and ``upper`` are infinite, or NaN for a harmonic mean, where nothing is certified. ``path``: of
-    their file, None for frames. Truthy unless a bound is missing.
-
-    >>> certified = certifier.certify_file(photo)
-    >>> len(certified), certified.pool, certified.lower == certified[0].lower
-    (1, 'mean', True)
-    """
-
-    pool: str
-    score: float
-    lower: float
-    upper: float
-    certificates: tuple[Certificate, ...] = field(repr=False)
-    path: str | None = None
-
-    def __len__(self) -> int:
-        return len(self.certificates)
-
-    def __iter__(self) -> Iterator[Certificate]:
-        return iter(self.certificates)
-
-    def __getitem__(self, index: int) -> Certificate:
-        return self.certificates[index]
-
-    def __bool__(self) -> bool:
-        return not self.abstained
-
-    @property
-    def abstained(self) -> bool:
-        """True where a bound is infinite or there is none."""
-        return not (math.isfinite(self.lower) and math.isfinite(self.upper))
-
-    @property
-    def drawn(self) -> int:
-        """Samples drawn, of all frames."""
-        return sum(certificate.drawn for certificate in self.certificates)
-
-    @property
-    def reason(self) -> str | None:
-        """Why a bound of it is not certified; None if both are."""
-        if not self.abstained:
-            return None
-        found = next((c.reason for c in self.certificates if c.reason), None)
-        return found or f"a lower bound is not above -1, where the pool {self.pool} has no bounds"
-
-    @property
-    def samples(self) -> int:
-        """Samples that all frames together could have taken."""
-        return sum(certificate.samples for certificate in self.certificates)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON types; None where nothing is certified."""
-        return {
-            "pool": self.pool,
-            "score": finite_or_none(self.score),
-            "lower": finite_or_none(self.lower),
-            "upper": finite_or_none(self.upper),
-            "frames": len(self.certificates),
-            "drawn": self.drawn,
-            "samples": self.samples,
-        }
 
 
 @dataclass(frozen=True)
@@ -184,13 +112,6 @@ class Comparison:
             "claim": self.claim,
             **({"reason": self.reason} if self.reason else {}),
         }
-
-
-def pooled(pool: str, certificates: Sequence[Certificate], path: str | None = None) -> Pooled:
-    """Pool the scores and, separately, the bounds of certificates that hold together. ``path``: of their file."""
-    lower, upper = pool_intervals([c.lower for c in certificates], [c.upper for c in certificates])
-    score = pool_scores([c.score for c in certificates])[pool]
-    return Pooled(pool, score, lower[pool], upper[pool], tuple(certificates), path)
 
 
 def _what(of: Pooled, which: str = "") -> str:

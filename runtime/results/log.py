@@ -5,8 +5,9 @@ harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cer
 ``<model>_cert_hi``. Infinite bounds are null beside ``"abstained": true``. On top of that shape:
 
 - ``inputs``: one object a file, with its name, its own pooled metrics and ``certificate``, the part of the
-  record that all its frames share; ``joint_alpha`` is the error of all its frames and pooled metrics together, as
-  ``joint_claim`` says in words;
+  record that all its frames share; ``alpha`` is the error of its frames' intervals together, and of each pooled one;
+  ``joint_alpha`` is the error of all of them together, as ``joint_claim`` says in words; ``pooled_bounds`` says which
+  bound each pooled interval is (results/pooled.py), and how to make a collective one again;
 - ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs';
 - ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
   record that is the frame's own;
@@ -25,28 +26,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..bounds.pooling import finite_or_none, pool, pool_intervals
+from ..bounds.pooling import POOLS, finite_or_none, pool, pool_intervals, pool_of_pools
 from ..errors import RecordError
 from ..version import __version__
 from .certificate import Certificate
 from .log_check import UnfitError, check_log
+from .pooled import COLLECTIVE, TOGETHER, Look, Pooled, pooled
 
 FRAME_FIELDS = (
     *("score", "lower", "upper", "abstained", "drawn", "lower_rank", "upper_rank"),
-    *("failed_samples", "scores_sha256", "frame_sha256", "reason"),
+    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason"),
 )
 """The keys of a record that differ from frame to frame of one file."""
 
 
 @dataclass
 class InputLog:
-    """What was certified of one file: (frame number, certificate) in order, and the ``decision`` of a gate."""
+    """What was certified of one file: (frame number, certificate) in order, and the ``decision`` of a gate.
+
+    ``alpha``: error of its frames' intervals together, and of its pooled interval. ``bound``: the one that was wished
+    for. ``look``: of a clip that was stopped early, all its frames at once.
+    """
 
     path: str
     subsample: int
-    joint_alpha: float
+    alpha: float
     frames: list[tuple[int, Certificate]] = field(default_factory=list)
     decision: Mapping[str, Any] | None = None
+    bound: str | None = None
+    look: Look | None = None
+
+    @property
+    def certificates(self) -> list[Certificate]:
+        """Those of its frames, in order."""
+        return [certificate for _, certificate in self.frames]
+
+    def pools(self) -> dict[str, Pooled]:
+        """Pool → the pooled score with its interval. Collective ones hold together: they rest on one event."""
+        return {
+            name: pooled(name, self.certificates, self.alpha, bound=_wished(name, self.bound), look=self.look)
+            for name in POOLS
+        }
+
+
+def _wished(pool: str, bound: str | None) -> str | None:
+    """The bound that is wished for: a collective one only of those pools that have one."""
+    return None if bound == TOGETHER and pool not in COLLECTIVE else bound
 
 
 def metrics(certificate: Certificate) -> dict[str, float | None]:
@@ -55,12 +80,51 @@ def metrics(certificate: Certificate) -> dict[str, float | None]:
     return {name: record["score"], f"{name}_cert_lo": record["lower"], f"{name}_cert_hi": record["upper"]}
 
 
-def pooled_metrics(certificates: Sequence[Certificate]) -> dict[str, dict[str, float | None]]:
+def pooled_metrics(pools: Mapping[str, Pooled]) -> dict[str, dict[str, float | None]]:
     """min, max, mean and harmonic mean of the score and of each bound; null where a bound is infinite."""
-    name = certificates[0].provenance.model
-    lower, upper = pool_intervals([c.lower for c in certificates], [c.upper for c in certificates])
-    pooled = {name: pool([c.score for c in certificates]), f"{name}_cert_lo": lower, f"{name}_cert_hi": upper}
-    return {key: {statistic: finite_or_none(value) for statistic, value in row.items()} for key, row in pooled.items()}
+    name = pools["mean"].certificates[0].provenance.model
+    return {
+        key: {pool: finite_or_none(getattr(made, side)) for pool, made in pools.items()}
+        for key, side in ((name, "score"), (f"{name}_cert_lo", "lower"), (f"{name}_cert_hi", "upper"))
+    }
+
+
+def pooled_over(inputs: Sequence[Mapping[str, Pooled]]) -> dict[str, dict[str, float | None]]:
+    """The same over all frames of several files, from the pools of each, which hold together."""
+    if len(inputs) == 1:
+        return pooled_metrics(inputs[0])
+    frames = [len(pools["mean"]) for pools in inputs]
+    name = inputs[0]["mean"].certificates[0].provenance.model
+    frames_of_all = [c for pools in inputs for c in pools["mean"]]
+    scores = pool([c.score for c in frames_of_all])
+    if any(made.bound == TOGETHER for pools in inputs for made in pools.values()):
+        lower, upper = (
+            {which: pool_of_pools(which, [getattr(pools[which], side) for pools in inputs], frames) for which in POOLS}
+            for side in ("lower", "upper")
+        )
+    else:
+        lower, upper = pool_intervals([c.lower for c in frames_of_all], [c.upper for c in frames_of_all])
+    rows = {name: scores, f"{name}_cert_lo": lower, f"{name}_cert_hi": upper}
+    return {key: {which: finite_or_none(value) for which, value in row.items()} for key, row in rows.items()}
+
+
+def mean_over(logs: Sequence[InputLog]) -> tuple[float, float, float]:
+    """(score, lower, upper) of the mean over all frames of several files, whose pools hold together."""
+    means = [log.pools()["mean"] for log in logs]
+    if len(means) == 1:
+        return means[0].score, means[0].lower, means[0].upper
+    frames = [len(mean) for mean in means]
+    score = pool([c.score for mean in means for c in mean])["mean"]
+    lower, upper = (
+        pool_of_pools("mean", [getattr(mean, side) for mean in means], frames) for side in ("lower", "upper")
+    )
+    return score, lower, upper
+
+
+def joint_alpha(alpha: float, pools: Mapping[str, Pooled]) -> float:
+    """The error of all intervals of a file together: of its frames' and, apart from them, of collective ones."""
+    together = any(made.bound == TOGETHER for made in pools.values())
+    return min(1.0, math.fsum([alpha] * (2 if together else 1)))
 
 
 def frame_entry(number: int, input_index: int, frame: int, certificate: Certificate) -> dict[str, Any]:
@@ -76,18 +140,20 @@ def frame_entry(number: int, input_index: int, frame: int, certificate: Certific
     }
 
 
-def input_entry(log: InputLog) -> dict[str, Any]:
+def input_entry(log: InputLog, pools: Mapping[str, Pooled]) -> dict[str, Any]:
     """One element of ``inputs``."""
-    certificates = [certificate for _, certificate in log.frames]
-    shared = {key: value for key, value in certificates[0].to_dict().items() if key not in FRAME_FIELDS}
+    shared = {key: value for key, value in log.certificates[0].to_dict().items() if key not in FRAME_FIELDS}
     decision = {} if log.decision is None else {"decision": dict(log.decision)}
+    joint = joint_alpha(log.alpha, pools)
     return {
         "path": log.path,
         "subsample": log.subsample,
-        "joint_alpha": log.joint_alpha,
-        "joint_claim": joint_claim(log.joint_alpha, len(certificates)),
+        "alpha": log.alpha,
+        "joint_alpha": joint,
+        "joint_claim": joint_claim(joint, len(log.frames)),
         **decision,
-        "pooled_metrics": pooled_metrics(certificates),
+        "pooled_metrics": pooled_metrics(pools),
+        "pooled_bounds": {name: made.bound_record() for name, made in pools.items()},
         "certificate": shared,
     }
 
@@ -105,15 +171,16 @@ def build_log(inputs: Sequence[InputLog], seconds: float, decision: Mapping[str,
     entries: list[dict[str, Any]] = []
     for index, log in enumerate(inputs):
         entries += [frame_entry(len(entries) + i, index, frame, c) for i, (frame, c) in enumerate(log.frames)]
-    certificates = [certificate for log in inputs for _, certificate in log.frames]
+    pools = [log.pools() for log in inputs]
+    joint = [joint_alpha(log.alpha, made) for log, made in zip(inputs, pools, strict=True)]
     return {
         "version": __version__,
-        "fps": round(len(certificates) / seconds, 3) if seconds > 0 else 0.0,
-        "inputs": [input_entry(log) for log in inputs],
+        "fps": round(len(entries) / seconds, 3) if seconds > 0 else 0.0,
+        "inputs": [input_entry(log, made) for log, made in zip(inputs, pools, strict=True)],
         "frames": entries,
-        "joint_alpha": min(1.0, math.fsum(log.joint_alpha for log in inputs)),
+        "joint_alpha": min(1.0, math.fsum(joint)),
         **({} if decision is None else {"decision": dict(decision)}),
-        "pooled_metrics": pooled_metrics(certificates),
+        "pooled_metrics": pooled_over(pools),
         "aggregate_metrics": {},
     }
 

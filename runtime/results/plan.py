@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bounds.alpha import Scope, frame_shares
+from ..bounds.alpha import Scope, equal_share, frame_shares
+from ..bounds.collective import least_useful_samples
 from ..bounds.ranks import scope_least_samples, scope_ranks
 from .certificate import check_epsilon
 from .claims import too_few_samples
@@ -14,7 +15,9 @@ from .claims import too_few_samples
 class Plan:
     """``epsilon`` on the source frame, ``epsilon_engine`` = ε/k, ``shift`` = ε/(kσ).
 
-    ``least_samples``: the least n from which on the bound is finite, None if there is none.
+    ``frames``: claimed jointly; ``alpha``: the share of each. ``least_samples``: the least n from which on each frame's
+    bound is finite, None if there is none. ``least_collective_samples``: the least n from which on a collective bound
+    of their mean does without the end of the range of scores; None if there is none, or but one frame.
     ``lower_rank``, ``upper_rank``: the 1-based order statistics of ``samples``, None if they are too few.
 
     >>> plan = certifier.plan(epsilon=0.5)
@@ -34,6 +37,8 @@ class Plan:
     least_samples: int | None
     lower_rank: int | None
     upper_rank: int | None
+    frames: int = 1
+    least_collective_samples: int | None = None
 
     @property
     def shares(self) -> dict[str, float]:
@@ -46,10 +51,13 @@ class Plan:
         return None if self.lower_rank else too_few_samples(self.samples, self.shift, self.alpha, self.scope)
 
 
-def plan(epsilon: float, alpha: float, *, sigma: float, downscale: int, samples: int, scope: Scope) -> Plan:
-    """The plan for one frame. Raises ParameterError for values out of range."""
+def plan(
+    epsilon: float, alpha: float, *, sigma: float, downscale: int, samples: int, scope: Scope, frames: int = 1
+) -> Plan:
+    """The plan for ``frames`` that share ``alpha``. Raises ParameterError for values out of range."""
     engine = check_epsilon(epsilon) / downscale
-    shift = engine / sigma
-    lower, upper = scope_ranks(samples, shift, alpha, scope)
-    least = scope_least_samples(shift, alpha, scope)
-    return Plan(epsilon, engine, sigma, shift, alpha, scope, samples, least, lower, upper)
+    shift, share = engine / sigma, equal_share(alpha, frames)
+    lower, upper = scope_ranks(samples, shift, share, scope)
+    least = scope_least_samples(shift, share, scope)
+    together = least_useful_samples(frames, shift, alpha, scope) if frames > 1 else None
+    return Plan(epsilon, engine, sigma, shift, share, scope, samples, least, lower, upper, frames, together)

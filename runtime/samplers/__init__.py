@@ -22,8 +22,9 @@ class Sampler(Protocol):
     """``sigma``: noise level on the engine's domain. ``downscale``: k of the k×k box before it.
 
     ``name`` and ``digest``: what is certified, and its identity (hex), for the record and the noise key.
-    ``engine``: device, provider, precision, version and batch that really run. ``higher_is_better`` may be there as
-    well, the direction of the score: True where it is not.
+    ``engine``: device, provider, precision, version and batch that really run. Two more may be there:
+    ``higher_is_better``, the direction of the score, True where it is not, and ``score_range``, the (lowest, highest)
+    score, None where it is not.
 
     >>> import runtime
     >>> isinstance(certifier.sampler, runtime.Sampler)

@@ -22,7 +22,8 @@ class CallableSampler:
 
     Its input is noisy copies of a frame, values in [0, 1] plus noise, *not* clamped: clamp inside if it needs it.
     It must treat each copy on its own. ``batch`` copies are handed over at a time; the last batch is
-    padded to the same shape and its padding ignored. ``higher_is_better``: the direction of its scores.
+    padded to the same shape and its padding ignored. ``higher_is_better``: the direction of its scores;
+    ``score_range``: the ends that they keep to, where there are any.
 
     ``digest`` is the hash of the function's *name*: it does not identify the code, and a changed function of the same
     name has the same digest. The record's ``engine`` says so.
@@ -50,12 +51,14 @@ class CallableSampler:
         downscale: int = 1,
         batch: int = 8,
         higher_is_better: bool = True,
+        score_range: tuple[float, float] | None = None,
     ) -> None:
         self.function = function
         self.sigma = sigma
         self.downscale = downscale
         self.batch = batch
         self.higher_is_better = higher_is_better
+        self.score_range = score_range
         self.name = getattr(function, "__name__", type(function).__name__)
         # A function has no bytes to hash; its name keeps two of them from sharing noise by accident.
         self.digest = hashlib.sha256(f"{getattr(function, '__module__', '')}.{self.name}".encode()).hexdigest()

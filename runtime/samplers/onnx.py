@@ -72,6 +72,7 @@ class OnnxSampler:
         self.name = bundle.manifest.name
         self.digest = bundle.graph_digest(precision)
         self.higher_is_better = bundle.manifest.score.higher_is_better
+        self.score_range = bundle.manifest.score.range
         self._contract = contract
         self._batch = contract.batch or BATCH
         self._workers = workers

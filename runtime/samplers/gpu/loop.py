@@ -172,6 +172,7 @@ class GpuSampler:
         self.name = manifest.name
         self.digest = bundle.graph_digest(precision)
         self.higher_is_better = manifest.score.higher_is_better
+        self.score_range = manifest.score.range
         self.engine: Mapping[str, Any] = {
             "device": "cuda",
             **engine.record,
