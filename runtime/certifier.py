@@ -243,7 +243,7 @@ class Certifier:
             raise ParameterError(f"at_least is a finite score, not {at_least!r}")
         if not self.higher_is_better:
             raise ParameterError(
-                f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad pictures: export "
+                f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad frames: export "
                 "the metric negated, higher is better, and negate the threshold"
             )
         clip = self._clip(frames, self.alpha, pool, bit_depth)

@@ -46,7 +46,7 @@ def add_engine_options(command: argparse.ArgumentParser) -> None:
         help="compute capability TensorRT-RTX compiles for, such as 89; repeatable (default this GPU's, else "
         f"{', '.join(sm.removeprefix('sm') for sm in SMS)})",
     )
-    engines.add_argument("--engine-batch", type=int, metavar="N", help=f"pictures a call (default {BATCH})")
+    engines.add_argument("--engine-batch", type=int, metavar="N", help=f"noisy copies a call (default {BATCH})")
     engines.add_argument(
         "--sizes",
         type=size,

@@ -124,7 +124,7 @@ def test_kernels_of_a_newer_cuda(machine: Callable[..., None], tmp_path: Path) -
     bundle = gpu_bundle(tmp_path / "b")
     for compiler, said in (
         ("13.9", ()),
-        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this device runs CUDA up to 13.1",)),
+        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this driver runs CUDA up to 13.1",)),
     ):
         manifest = replace(bundle.manifest, made_with={"nvrtc": compiler})
         newer = write_bundle(bundle.path, manifest, {name: bundle.read(name) for name in manifest.files})
@@ -151,7 +151,7 @@ def test_what_each_device_does_not_have(machine: Callable[..., None], tmp_path: 
     path = gpu_bundle(tmp_path / "b", fp16=True).path
     with pytest.raises(ParameterError, match="threads are those of device 'cpu'"):
         Certifier(path, device="cuda", threads=2)
-    with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
+    with pytest.raises(ParameterError, match="precision on device 'cpu' is fp32 or int8, not 'fp16'"):
         Certifier(path, precision="fp16")
     Certifier(path, precision="fp32").close()
     with pytest.raises(ParameterError, match="precision"):
