@@ -34,10 +34,12 @@ test-pycuda: $(VENV)/pycuda.stamp
 	$(BIN)/python -m pytest tests/runtime/samplers/gpu/test_pycuda.py
 
 # What takes an NVIDIA GPU: installs what is missing, builds, runs every GPU test and both benchmarks, writes their results.
-# An engine that cannot be compiled here is told and left out; its tests skip.
+# An engine that cannot be compiled here is named and left out; its tests skip.
+# Without network, WHEELS=FOLDER takes packages from there and from what this machine's own Python has.
 gpu-check:
 	@$(PYTHON) -c '$(HAS_GPU)' 2>/dev/null || \
 	  { echo "error: make gpu-check takes an NVIDIA GPU and its driver, and finds none; nothing was installed" >&2; exit 1; }
+	$(if $(WHEELS),@$(PYTHON) .ci/offline $(WHEELS) > /dev/null)
 	$(MAKE) $(GPU_VENV)/gpu.stamp
 	$(GPU_BIN)/python -m export build --fp16 --target cuda --out $(GPU_BUNDLE)
 	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt
@@ -86,11 +88,21 @@ $(VENV)/pycuda.stamp: $(VENV)/test.stamp .ci/pycuda tests/support/kernels/driver
 	touch $@
 
 # PyCUDA comes first: it is built from source, and the likeliest to fail.
-$(GPU_VENV)/gpu.stamp: .ci/pycuda $(SETUP)
+$(GPU_VENV)/gpu.stamp: .ci/pycuda .ci/offline $(SETUP)
+ifneq ($(WHEELS),)
+	mkdir -p build
+	$(PYTHON) .ci/offline $(WHEELS) > build/offline.txt
+	$(PYTHON) -m venv --system-site-packages $(GPU_VENV)
+	grep -v '/pycuda-[^/]*gz$$' build/offline.txt | xargs -r $(GPU_BIN)/python -m pip install --quiet --no-index --no-deps
+	! grep -q '/pycuda-[^/]*gz$$' build/offline.txt || \
+	  PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(WHEELS)) .ci/pycuda $(GPU_BIN)/python
+	$(GPU_BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
+else
 	$(PYTHON) -m venv $(GPU_VENV)
 	.ci/pycuda $(GPU_BIN)/python
 	$(GPU_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e '.[video,export,train,benchmark,test,rtx]'
 	$(GPU_BIN)/python -m pip uninstall --quiet --yes onnxruntime
 	$(GPU_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'onnxruntime-gpu[cuda,cudnn]'
+endif
 	touch $@

@@ -6,7 +6,7 @@ For {no defence, MS, DMS, DMS-IQA, joint} × datasets × metrics, through the ex
 usual four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1 with
 α = 0.001, also as a share of the range of the scores, with 95% bootstrap intervals. Pictures are resampled, in the
 Kodak ladders whole photographs with all their rungs. Writes docs/evidence/correlation.json and the tables of
-docs/evidence.md.
+docs/correlation.md and docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .parts.scoring import Item, Scores, score_all
 from .parts.spoilt_pictures import KINDS, make_rung, rungs
 from .parts.widths import ALPHA, SHIFTS, widths
 from .report.bootstrap import RESAMPLES, interval, resamples
-from .report.page import DOCS, README, table, write_section
+from .report.page import DOCS, table, write_section
 
 SIGMA = 0.12
 SIGMAS, SIGMA_SAMPLES, SIGMA_THINNING = (0.03, 0.06, 0.12, 0.18, 0.24), 11, 8
@@ -186,28 +186,27 @@ def page(record: dict[str, Any]) -> str:
                         continue
                     low, high = row["srocc_95"]
                     known = row.get("width", {})
-                    width = [f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)]
-                    share = f"{known[f'{SHARED:g}'] / row['range']:.1%}" if "range" in row else "–"
+                    width = {k: f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)}
+                    if "range" in row:
+                        width[f"{SHARED:g}"] += f" ({known[f'{SHARED:g}'] / row['range']:.1%})"
                     lines.append(
                         [
                             f"{subset} ({rows['pictures']})" if defence == "none" else "",
                             defence,
                             f"{row['srocc']:.3f} [{low:.3f}, {high:.3f}]",
                             f"{row['plcc']:.3f}",
-                            *width,
-                            share,
+                            *width.values(),
                         ]
                     )
                 for pair, difference in rows["differences"].items():
                     value, (low, high) = difference["srocc"]["value"], difference["srocc"]["95"]
-                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", "", ""])
+                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
             header = [
-                "subset (pictures)",
+                "subset (photographs)",
                 "defence",
                 "SROCC [95%]",
                 "PLCC",
-                *(f"width, ε/σ = {s:g}" for s in SHIFTS),
-                f"ε/σ = {SHARED:g}, of the range",
+                *(f"width, ε/σ = {s:g}{' (of the range)' if s == SHARED else ''}" for s in SHIFTS),
             ]
             parts.append(f"**{metric}, {dataset}**, n = {measured['samples']}\n\n{table(header, lines)}")
     parts.append("![SROCC against the noise level](evidence/correlation.svg)")
@@ -215,7 +214,7 @@ def page(record: dict[str, Any]) -> str:
 
 
 def summary(record: dict[str, Any]) -> str:
-    """The table of the README: the main metric on photographs with opinions, pooled."""
+    """The table of docs/evidence.md: the main metric on photographs with opinions, pooled."""
     name, measured = next(iter(record["metrics"][MAIN_METRIC].items()))
     pooled = measured["subsets"]["pooled"]
     lines = []
@@ -285,8 +284,8 @@ def main() -> None:
     if options.limit is None:
         draw(record["sigmas"], RECORD.with_suffix(".svg"))
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
-        write_section(DOCS / "evidence.md", "correlation", page(record))
-        write_section(README, "correlation", summary(record))
+        write_section(DOCS / "correlation.md", "correlation", page(record))
+        write_section(DOCS / "evidence.md", "correlation", summary(record))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 SROCC of the median score with opinion scores and the mean certified width at each ε/σ that n can bound, with α = 0.001.
 The noise of a photograph is the same in every precision, so differences are paired; 95% bootstrap intervals resample
-photographs. Writes docs/evidence/precision.json and the table of docs/precision.md.
+photographs. Writes docs/evidence/precision.json and the table of docs/int8.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _start(path: Path, precisions: list[str]) -> None:
 
 
 def _score(photograph: Photograph, count: int) -> NDArray[np.float32]:
-    """precisions×count scores. The key is the picture's name: public, repeatable, the same for every precision."""
+    """precisions×count scores. The key is the photograph's name: public, repeatable, the same for every precision."""
     key = hashlib.sha256(photograph.path.name.encode()).digest()[:16]
     frame = read_rgb(photograph.path)
     return np.stack([s.scores(to_lattice(frame, downscale=s.downscale), key, 0, count) for s in _open.values()])
@@ -138,7 +138,7 @@ def main() -> None:
             "precisions": rows,
         }
         (DOCS / "evidence" / "precision.json").write_text(json.dumps(record, indent=1) + "\n")
-        write_section(DOCS / "precision.md", "precision", page(rows))
+        write_section(DOCS / "int8.md", "precision", page(rows))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m benchmarks.latency --size 256 --threads 1             # a quick look: prints, writes nothing
     python -m benchmarks.latency --device cuda --json benchmarks/results/MACHINE-latency.json
 
-Each row (``contenders.py``) answers the same question about the same frame at the same ε and α. The first is the
+Each row (``parts/latency_rows.py``) answers one question about one frame at the same ε and α. The first is the
 published method whole: its loop of n = 1,000 samples, through a denoiser that was trained its way, behind the frozen
 metric. The second has the same loop through the networks that ship: the same architecture at the same cost, with a
 narrower interval. "certify, n planned" has an interval of 1.1 times the second's width on average, "certify, stop" of
@@ -173,7 +173,7 @@ def section(made: dict[str, Any]) -> str:
     note = f" Rows of fixed n were timed over {TIMED if made['whole'] else FEW} samples."
     if not made["whole"]:
         note += f" Their widths are estimated from {ROUGH} samples."
-    header = ["", "samples", "ms a sample", "ms a certificate", "p95", "width", "times faster", "than the same weights"]
+    header = ["", "samples", "ms a sample", "ms a certificate", "p95", "width", "times faster (same weights)"]
     lines = [
         [
             row["row"],
@@ -182,8 +182,7 @@ def section(made: dict[str, Any]) -> str:
             f"{row['ms_certificate']:.0f}",
             f"{row['p95_ms_certificate']:.0f}",
             "–" if row["width"] is None else f"{row['width']:.2f}",
-            f"{method / row['ms_certificate']:.1f}",
-            f"{loop / row['ms_certificate']:.1f}",
+            f"{method / row['ms_certificate']:.1f} ({loop / row['ms_certificate']:.1f})",
         ]
         for row in made["rows"]
         if not row["row"].startswith(("raw", "noise"))
@@ -271,7 +270,7 @@ def main() -> None:
         print(f"\n{section(made)}", flush=True)
     record["cases"] = finished
     if full:
-        write_section(DOCS / "performance.md", "latency", page(record))
+        write_section(DOCS / "latency.md", "latency", page(record))
         write_section(README, "latency", summary(record))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ noise level; he differentiates the mean over fresh noisy copies. ε is the L2 ra
 Certificates are of scope "reported" from the runtime; a trial is broken where the next reported score of the attacked
 frame, a median of fresh noisy copies, lies outside the interval of the untouched frame. Attacked scores are those of
 the PyTorch networks; the runtime has the same ones as an ONNX graph.
-Writes docs/evidence/robustness.json, its figure, and a section of docs/evidence.md.
+Writes docs/evidence/robustness.json, both figures, and a section of docs/attacks.md.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from training.data import read_rgb, read_scores
 
 from .parts.attacks import Score, expectation, nes, pgd, random_direction, universal
 from .parts.defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
+from .report.glance import FIGURE as GLANCE
+from .report.glance import draw as draw_glance
 from .report.page import DOCS, table, write_section
 
 DEFENCES = SMOOTHED[MAIN_METRIC]
@@ -53,12 +55,12 @@ UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
 FRAMES = 52
 
 
-def centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The centre square. Raises ValueError for a smaller picture."""
-    top, left = (picture.shape[0] - SIZE) // 2, (picture.shape[1] - SIZE) // 2
+def centre(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The centre square. Raises ValueError for a smaller frame."""
+    top, left = (frame.shape[0] - SIZE) // 2, (frame.shape[1] - SIZE) // 2
     if top < 0 or left < 0:
-        raise ValueError(f"a picture of {picture.shape[1]}×{picture.shape[0]} is smaller than {SIZE}×{SIZE}")
-    return np.ascontiguousarray(picture[top : top + SIZE, left : left + SIZE])
+        raise ValueError(f"a frame of {frame.shape[1]}×{frame.shape[0]} is smaller than {SIZE}×{SIZE}")
+    return np.ascontiguousarray(frame[top : top + SIZE, left : left + SIZE])
 
 
 def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
@@ -81,7 +83,7 @@ def _chain(metric: nn.Module, denoiser: nn.Module) -> Score:
 
 
 def reported(score: Score, picture: Tensor, generator: torch.Generator, samples: int = SAMPLES) -> float:
-    """The median of fresh noisy scores of one picture."""
+    """The median of fresh noisy scores of one frame."""
     with torch.inference_mode():
         noisy = [
             score(
@@ -179,7 +181,7 @@ def against_large(frames: list[dict[str, Any]], half_widths: list[float]) -> dic
 
 
 def universal_directions(pictures: Tensor) -> dict[str, Tensor]:
-    """Against the bare metric and against the shipped function, from pictures that are not attacked later."""
+    """Against the bare metric and against the shipped function, from frames that are not attacked later."""
     metric, functions = networks()
     generator = torch.Generator().manual_seed(7)
     smoothed = expectation(functions[SHIPPED], SIGMA, 1, generator)
@@ -344,7 +346,8 @@ def main() -> None:
         (DOCS / "evidence").mkdir(exist_ok=True)
         (DOCS / "evidence" / "robustness.json").write_text(json.dumps(record, indent=1) + "\n")
         draw(record, DOCS / "evidence" / "robustness.svg")
-        write_section(DOCS / "evidence.md", "robustness", page(record))
+        draw_glance(record, GLANCE)
+        write_section(DOCS / "attacks.md", "robustness", page(record))
 
 
 if __name__ == "__main__":

@@ -134,12 +134,12 @@ def page(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, and write the section of docs/performance.md and its record."""
+    """Measure, and write the section of docs/scaling.md and its record."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     photograph("astronaut")  # a missing package is told before minutes of work
     record = measure()
     print(page(record))
-    write_section(DOCS / "performance.md", "scaling", page(record))
+    write_section(DOCS / "scaling.md", "scaling", page(record))
     (DOCS / "evidence" / "scaling.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -27,10 +27,10 @@ SHARED = {"noise of each frame": False, "shared noise": True}
 
 def clips(count: int) -> dict[str, list[NDArray[np.uint8]]]:
     """Name → ``count`` frames of the same photograph."""
-    picture, rng = photograph("astronaut"), np.random.default_rng(1)
-    still = picture[:SIDE, :SIDE].astype(np.int16)
+    pixels, rng = photograph("astronaut"), np.random.default_rng(1)
+    still = pixels[:SIDE, :SIDE].astype(np.int16)
     grainy = [np.clip(still + rng.integers(-1, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(count)]
-    panned = [np.ascontiguousarray(picture[:SIDE, i * STEP : i * STEP + SIDE]) for i in range(count)]
+    panned = [np.ascontiguousarray(pixels[:SIDE, i * STEP : i * STEP + SIDE]) for i in range(count)]
     return {"still, ±1 a value": grainy, f"panned {STEP} pixels a frame": panned}
 
 

@@ -1,4 +1,4 @@
-"""Make the demo's picture and clip from a photograph that scikit-image ships (the astronaut, public domain, NASA).
+"""Make the demo's still and clip from a photograph that scikit-image ships (the astronaut, public domain, NASA).
 
 python examples/demo.py build/demo      writes astronaut.png and astronaut.mp4 (30 frames, 256×256, a slow pan)
 """

@@ -69,7 +69,7 @@ def build(
 
     ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``denoiser`` None: the one that ``catalogue.py`` has for
     the metric, which for one of your own is trained for pixels; "none": median smoothing alone. ``sigma``: noise on
-    the engine's input, pictures in [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height,
+    the engine's input, frames in [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height,
     width of the engine's input): fixed where given. ``score_range``, ``lower_is_better``: override what is known of
     the metric. ``fp16``, ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32.
     ``report`` is called with a line before each stage and for each warning.
@@ -87,7 +87,7 @@ def build(
         report(f"warning: {trained_at}, not {sigma:g}: intervals widen")
     fused = Fused(loaded_metric.module, loaded_denoiser.module if loaded_denoiser else None)
 
-    report("checking the PyTorch network: finite, deterministic, one picture at a time")
+    report("checking the PyTorch network: finite, deterministic, one frame at a time")
     count, _, trace_height, trace_width = trace_shape(contract)
     samples = noisy(PHOTOGRAPHS[0], contract, trace_height, trace_width, 0, count)
     check_contract(fused, torch.from_numpy(samples), torch.from_numpy(unit(contract)))

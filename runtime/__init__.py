@@ -1,11 +1,32 @@
 """A bundle and a frame → a certified quality score. Needs numpy, scipy and onnxruntime; no torch.
 
-import runtime
+A file, by its path (``photo`` is "photo.png"):
 
-print(runtime.certify("photo.jpg").score)
+>>> import runtime
+>>> certified = runtime.certify(photo)
+>>> certified.lower <= certified.score <= certified.upper
+True
 
-with runtime.Certifier(epsilon=0.1) as certifier:
-    certificate = certifier.certify(frame)      # uint8 or uint16 H×W×3 RGB
+A frame in memory: a ``Frame`` is an H×W×3 array of uint8 or uint16, RGB; or (planes, conversion); or an array on a GPU.
+
+>>> frame.shape, frame.dtype.name
+((96, 128, 3), 'uint8')
+>>> with runtime.Certifier(epsilon=0.1) as certifier:
+...     certificate = certifier.certify(frame)
+>>> certificate.lower <= certificate.score <= certificate.upper
+True
+
+The frames of a file, which can be read again and again, as ``gate`` and ``compare`` do:
+
+>>> frames = runtime.FileFrames(photo)
+>>> with runtime.Certifier(samples=101) as certifier:
+...     len(frames), certifier.gate(frames, at_least=0).decision
+(1, 'pass')
+
+The version of the package, a string that every log holds:
+
+>>> runtime.__version__.count(".")
+2
 """
 
 from __future__ import annotations

@@ -55,6 +55,13 @@ class Certifier:
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
     open another one. Raises ParameterError, BundleError, DeviceError, DependencyError or ModelError.
+
+    >>> import runtime
+    >>> with runtime.Certifier(epsilon=0.1, samples=64) as certifier:
+    ...     certificate = certifier.certify(frame)
+    ...     gate = certifier.gate(frame, at_least=-1)
+    >>> certificate.samples, gate.decision
+    (64, 'pass')
     """
 
     def __init__(
@@ -173,7 +180,7 @@ class Certifier:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
         ``jointly``: the number M of frames to be claimed together, known beforehand: each gets α/M, so that
-        with probability ≥ 1−α all M intervals hold, and with them the pooled one (pooling.py). A frame
+        with probability ≥ 1−α all M intervals hold, and with them the pooled one (bounds/pooling.py). A frame
         beyond M raises ParameterError. None: each certificate stands alone at α. ``bit_depth``, of RGB frames, and
         ``tolerance``: as for ``certify``, each frame for itself. With ``share_noise`` all frames are read before
         the first is scored: a list, or anything with a length that gives the same frames each time.

@@ -1,4 +1,4 @@
-"""The ways to score a picture that the evidence compares, each a bundle that the runtime opens.
+"""The ways to score a frame that the evidence compares, each a bundle that the runtime opens.
 
 - none: f(x) = M(x), the undefended metric;
 - MS: median of M(clamp(x + σg)), median smoothing;

@@ -1,6 +1,6 @@
 """The same function certified the way published code does it, in PyTorch: what the runtime is measured against.
 
-Batches of float Gaussians from ``randn`` are added to the picture on the engine's domain, clamped, denoised, clamped
+Batches of float Gaussians from ``randn`` are added to the frame on the engine's domain, clamped, denoised, clamped
 and scored; all n scores are kept, sorted, and cut at the ranks. The ranks are ours, so that intervals of one n are
 equally wide. The networks are the ones in the bundle, or those of another metric of the catalogue with its denoiser.
 
@@ -100,7 +100,7 @@ class TunedLoop(PublishedLoop):
         return result
 
     def _replay(self, clean: Tensor) -> Tensor:
-        """One batch by the graph captured for this picture size."""
+        """One batch by the graph captured for this frame size."""
         if self._graph is None or self._graph[1].shape != clean.shape:
             held = clean.clone()
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Many pictures under all defences, on all cores, with a checkpoint: the slow half of the evidence.
+"""Many photographs under all defences, on all cores, with a checkpoint: the slow half of the evidence.
 
 The scores of a defence are kept in one file, with the digest of the graph that gave them: a run that was killed goes
-on with the pictures that are missing, and defences that have not changed are not scored again.
+on with the photographs that are missing, and defences that have not changed are not scored again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.samplers import OnnxSampler, usable_cores
 
 @dataclass(frozen=True)
 class Item:
-    """A picture to be scored. ``load``: a module-level function and its arguments that give uint8 H×W×3."""
+    """A photograph to be scored. ``load``: a module-level function and its arguments that give uint8 H×W×3."""
 
     name: str
     load: Callable[..., NDArray[np.uint8]]
@@ -50,10 +50,10 @@ def _start(bundle: Path, sigma: float) -> None:
 def _score(item: Item, count: int) -> NDArray[np.float32]:
     """1 + n scores: the clean one, then the noisy ones. The key is the item's name: public and repeatable."""
     sampler = _open["it"]
-    picture = to_lattice(item.load(*item.arguments), downscale=sampler.downscale)
+    lattice = to_lattice(item.load(*item.arguments), downscale=sampler.downscale)
     key = hashlib.sha256(item.name.encode()).digest()[:16]
-    clean = np.array([sampler.clean_score(picture)], np.float32)
-    return np.concatenate([clean, sampler.scores(picture, key, 0, count)])
+    clean = np.array([sampler.clean_score(lattice)], np.float32)
+    return np.concatenate([clean, sampler.scores(lattice, key, 0, count)])
 
 
 def score_all(
@@ -77,7 +77,7 @@ def score_all(
 def _rows(
     items: Sequence[Item], bundle: Path, sigma: float, count: int, cache: Path, title: str
 ) -> NDArray[np.float32]:
-    """float32 N×(1 + n) of one bundle. ``cache``: .npz that is read first and rewritten every hundred pictures."""
+    """float32 N×(1 + n) of one bundle. ``cache``: .npz that is read first and rewritten every hundred photographs."""
     opened = open_bundle(bundle)
     identity = f"{opened.digest} {opened.manifest.input.downscale} {sigma} {count}"
     known: dict[str, NDArray[np.float32]] = {}

@@ -92,7 +92,7 @@ def rungs(folder: Path, limit: int | None = None) -> list[Rung]:
     """The PNG photographs of a folder, each pristine and at every step of every kind. Raises ValueError if none."""
     paths = sorted(folder.glob("*.png"))[:limit]
     if not paths:
-        raise ValueError(f"{folder} holds no PNG pictures")
+        raise ValueError(f"{folder} holds no PNG photographs")
     ladder = []
     for number, path in enumerate(paths):
         ladder.append(Rung(path, "pristine", 0, (number,)))

@@ -12,7 +12,7 @@ SHIFTS = (0.25, 0.5, 1.0)
 
 
 def widths(scores: NDArray[np.float32]) -> dict[float, NDArray[np.float64]]:
-    """ε/σ → certified width of each picture, from its n noisy scores N×n; radii that n cannot bound are left out."""
+    """ε/σ → certified width of each frame, from its n noisy scores N×n; radii that n cannot bound are left out."""
     ordered = np.sort(scores.astype(np.float64), axis=1)
     result = {}
     for shift in SHIFTS:

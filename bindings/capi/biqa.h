@@ -75,7 +75,7 @@ typedef struct biqa_planes {
     uint64_t struct_size;
     const void *data[3];         /* the topmost row of each */
     int64_t stride[3];           /* bytes from a row to the one below; negative: stored bottom-up */
-    int64_t width, height;       /* of the picture; chroma is rounded up at odd sizes */
+    int64_t width, height;       /* of the frame; chroma is rounded up at odd sizes */
     int64_t bit_depth;           /* 8 ... 16 */
     const char *subsampling;     /* "4:2:0", "4:2:2", "4:4:4" */
     const char *matrix;          /* "bt601", "bt709", "bt2020nc", "rgb" for G, B, R; NULL: the stream does not say */

@@ -1,4 +1,4 @@
-/* A host in plain C: certifies a PPM picture, or every frame of a file of raw planes.
+/* A host in plain C: certifies a PPM file, or every frame of a file of raw planes.
  *
  *     biqa-example [--model M] [--epsilon E] [--samples N] [--secret-file F] [--json] photo.ppm
  *     biqa-example --raw 1920x1080:4:2:0:10 --matrix bt709 --range limited --siting left clip.yuv
@@ -16,7 +16,7 @@
 typedef struct {
     const char *path;
     int json;
-    biqa_planes planes; /* width 0: the file is a PPM picture */
+    biqa_planes planes; /* width 0: the file is a PPM file */
 } job;
 
 static int complain(const char *path, const char *why) {
@@ -51,11 +51,11 @@ static long number(FILE *file) {
     return value;
 }
 
-static int certify_picture(const job *job, FILE *file, biqa_certifier *certifier) {
+static int certify_ppm(const job *job, FILE *file, biqa_certifier *certifier) {
     int magic = fgetc(file) == 'P' && fgetc(file) == '6';
     long width = magic ? number(file) : -1, height = number(file), top = number(file);
     if (width < 1 || height < 1 || (top != 255 && top != 65535))
-        return complain(job->path, "not a binary PPM picture (P6) of 8 or 16 bits");
+        return complain(job->path, "not a binary PPM file (P6) of 8 or 16 bits");
     size_t sample = top == 255 ? 1 : 2, size = (size_t)width * (size_t)height * 3 * sample;
     unsigned char *pixels = malloc(size);
     if (!pixels)
@@ -170,7 +170,7 @@ int main(int count, char **arguments) {
     else if (job.planes.width)
         status = certify_planes(&job, file, certifier);
     else
-        status = certify_picture(&job, file, certifier);
+        status = certify_ppm(&job, file, certifier);
     biqa_destroy(certifier);
     fclose(file);
     if (fflush(stdout))

@@ -122,7 +122,7 @@ def _props(certificate: Certificate, frame: Any) -> dict[str, Any]:
 
 
 def _digest(frame: Any) -> str:
-    """SHA-256 (hex) of the planes, with their format and colour tags, which make them a picture."""
+    """SHA-256 (hex) of the planes, with their format and colour tags, which make them a frame."""
     said = [repr(int(frame.props[name])) if name in frame.props else "" for name in _COLOURS]
     head = json.dumps([frame.format.name, frame.width, frame.height, *said])
     digest = hashlib.sha256(_DOMAIN + head.encode())

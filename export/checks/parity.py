@@ -195,7 +195,7 @@ def _check_rounding(wanted: NDArray[np.float32], found: NDArray[np.float32], _: 
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the graph's scores differ from PyTorch's by {difference:.1e} of the score at {size[1]}×{size[0]}, "
-            f"{TOLERANCE:.0e} is rounding: the network branches on the picture's size (pass --size HEIGHTxWIDTH), "
+            f"{TOLERANCE:.0e} is rounding: the network branches on the frame's size (pass --size HEIGHTxWIDTH), "
             "or these are not the weights the graph was made from"
         )
 
@@ -207,6 +207,6 @@ def _scored(scores: Scores, samples: NDArray[np.float32], subject: str) -> NDArr
     except Exception as error:
         first = str(error).splitlines()[0]
         raise ExportError(
-            f"{subject} fails at {width}×{height}, though smaller and larger pictures work ({first}): the network "
+            f"{subject} fails at {width}×{height}, though smaller and larger frames work ({first}): the network "
             "takes some sizes only; pad inside it, or pass --size HEIGHTxWIDTH"
         ) from error

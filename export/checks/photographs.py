@@ -1,7 +1,7 @@
 """Real photographs → noisy lattices, the inputs every check of an export is made on.
 
 Noise of the deployed σ, drawn by the runtime's own generator with a public key: a network is compared where
-it will be used, on noisy pictures, not on clean ones or on random tensors.
+it will be used, on noisy photographs, not on clean ones or on random tensors.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def photograph(name: str) -> NDArray[np.uint8]:
         raise DependencyError(
             f"checking an export takes scikit-image ({error}): {pip_install('export', 'scikit-image')}"
         ) from None
-    picture: Any = getattr(data, name)()
-    return np.ascontiguousarray(picture[:, :, :3])
+    pixels: Any = getattr(data, name)()
+    return np.ascontiguousarray(pixels[:, :, :3])
 
 
 def noisy(name: str, contract: InputContract, height: int, width: int, start: int, count: int) -> NDArray[np.float32]:
@@ -43,11 +43,11 @@ def noisy(name: str, contract: InputContract, height: int, width: int, start: in
 
     Sizes are those of the engine's input. A photograph that is too small is mirrored at its edges.
     """
-    picture = photograph(name)
+    pixels = photograph(name)
     k = contract.downscale
     rows, columns = height * k, width * k
-    top, left = max(0, (picture.shape[0] - rows) // 2), max(0, (picture.shape[1] - columns) // 2)
-    crop = picture[top : top + rows, left : left + columns]
+    top, left = max(0, (pixels.shape[0] - rows) // 2), max(0, (pixels.shape[1] - columns) // 2)
+    crop = pixels[top : top + rows, left : left + columns]
     frame = np.pad(crop, ((0, rows - crop.shape[0]), (0, columns - crop.shape[1]), (0, 0)), mode="symmetric")
     clean = to_lattice(frame, downscale=k)
     samples = np.empty((count, *clean.values.shape), np.float32)

@@ -1,10 +1,10 @@
-"""Is it a function of the noisy picture alone? The certificate holds for nothing else.
+"""Is it a function of the noisy frame alone? The certificate holds for nothing else.
 
 Four ways a network fails, each found by running it on noisy photographs:
 
 - a score that is not finite (an overflow, a division by zero);
 - two runs that differ (a random crop, dropout that ignores evaluation mode);
-- a score that depends on the other pictures of the batch (batch statistics, a sort or a mean over N);
+- a score that depends on the other frames of the batch (batch statistics, a sort or a mean over N);
 - a score that depends on the place in the batch.
 
 The same checks are made on the PyTorch module before the export and on the graph after it.
@@ -68,9 +68,9 @@ def check_function(scores: Scores, subject: str, contract: InputContract, height
         # Negated so that a NaN is refused as well.
         if not difference <= BATCH_TOLERANCE:
             raise ExportError(
-                f"{subject} scores a picture differently {change}: by {difference:.1e} of the score, where "
+                f"{subject} scores a frame differently {change}: by {difference:.1e} of the score, where "
                 f"{BATCH_TOLERANCE:.0e} would be rounding. It uses statistics of the batch (batch normalisation in "
-                "training mode, a mean over N); a certificate needs a function of one picture alone"
+                "training mode, a mean over N); a certificate needs a function of one frame alone"
             )
         largest = max(largest, difference)
     return largest
@@ -98,7 +98,7 @@ def _rearranged(
         others[:-1] = 0
         others[: (count - 1) // 2] = steps(8, contract.downscale)
         others[-1] = samples[0]
-        cases.append(("among other pictures", [count - 1], others))
+        cases.append(("among other frames", [count - 1], others))
     if contract.batch is None:
         cases.append(("alone in the batch", [0], samples[:1]))
     return cases

@@ -2,9 +2,9 @@
 
     parse  →  compare the ends with the contract  →  profile and options  →  build
 
-The network is strongly typed: every tensor has the type the graph states, so fp16 is what ``precision.py`` made it
+The network is strongly typed: every tensor has the type the graph states, so fp16 is what ``precision/fp16.py`` made it
 and nothing else. TF32 is off, or fp32 layers would be multiplied with fp16's significand. The batch is fixed, because
-a score must not depend on how many pictures are scored with it; height and width range over a profile.
+a score must not depend on how many frames are scored with it; height and width range over a profile.
 """
 
 from __future__ import annotations

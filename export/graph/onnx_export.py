@@ -1,11 +1,11 @@
 """Fused PyTorch module → checked ONNX bytes.
 
-    torch.onnx.export(dynamo=True)  →  constant folding, padding folded into convolutions  →  unshuffle.py
+    torch.onnx.export(dynamo=True)  →  constant folding, padding folded into convolutions  →  space_to_depth.py
     →  canonical.py  →  checker and strict shape inference
 
 **Free sizes.** Tracing follows one example, and a branch on the example's size is frozen into the graph
 without a word: at a height that is a multiple of 8, ``pad(-height % 8)`` is traced as no padding at all. The
-example's sizes are therefore primes, for which no ``size % m == 0`` holds, ``parity.py`` compares the graph
+example's sizes are therefore primes, for which no ``size % m == 0`` holds, ``checks/parity.py`` compares the graph
 with PyTorch at sizes of every kind, and where a network still allows one size only the error says so.
 """
 

@@ -53,7 +53,7 @@ METRICS = {
     )
     for name, spec, denoiser in (
         (SHIPPED_METRIC, "mobilenet:mobilenet_v1_050", "unet_16_joint"),
-        ("mobilenet_v1_050", "mobilenet:mobilenet_v1_050", "unet_16"),  # trained on clean pictures
+        ("mobilenet_v1_050", "mobilenet:mobilenet_v1_050", "unet_16"),  # trained on clean photographs
         ("bilinear_025", "bilinear:bilinear_025", "unet_16_bilinear"),  # another architecture
     )
 }

@@ -44,10 +44,10 @@ def check_contract(fused: Fused, lattice: Tensor, unit: Tensor) -> None:
     image = (lattice * unit).clamp(0, 1)
     if fused.denoiser is not None:
         restored = _run("denoiser", fused.denoiser, image)
-        _check_tensor("denoiser", restored, f"the denoised picture, {shape}")
+        _check_tensor("denoiser", restored, f"the denoised frame, {shape}")
         if restored.shape != image.shape:
             raise ExportError(
-                f"the denoiser turned {shape} into {_shape(restored)}: it must return a picture of the same size; "
+                f"the denoiser turned {shape} into {_shape(restored)}: it must return a frame of the same size; "
                 "pad inside it and crop again"
             )
         image = restored.clamp(0, 1)
@@ -55,8 +55,8 @@ def check_contract(fused: Fused, lattice: Tensor, unit: Tensor) -> None:
     _check_tensor("metric", score, f"{count} scores")
     if score.numel() != count or (score.ndim > 0 and score.shape[0] != count):
         raise ExportError(
-            f"the metric returned {_shape(score)} for {count} pictures: it must return one score a picture, N or N×1; "
-            "wrap it in an nn.Module that picks or averages per picture"
+            f"the metric returned {_shape(score)} for {count} frames: it must return one score a frame, N or N×1; "
+            "wrap it in an nn.Module that picks or averages per frame"
         )
 
 
@@ -66,7 +66,7 @@ def _run(role: str, module: nn.Module, image: Tensor) -> Tensor:
             result: Tensor = module(image)
     except Exception as error:
         raise ExportError(
-            f"the {role} failed on a picture of {image.shape[3]}×{image.shape[2]}: {type(error).__name__}: {error}; "
+            f"the {role} failed on a frame of {image.shape[3]}×{image.shape[2]}: {type(error).__name__}: {error}; "
             "a network made for one size takes --size HEIGHTxWIDTH"
         ) from error
     return result

@@ -27,7 +27,7 @@ def build_pyiqa(name: str) -> tuple[nn.Module, ScoreContract, str]:
     """The network of a no-reference metric of pyiqa, its score contract and pyiqa's version.
 
     Raises DependencyError without pyiqa, ExportError for a name it does not have, a metric that needs a
-    reference picture, and one it cannot build.
+    reference image, and one it cannot build.
     """
     try:
         pyiqa: Any = importlib.import_module("pyiqa")

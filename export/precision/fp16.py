@@ -1,6 +1,6 @@
 """Graph in fp32 → the same graph with its large layers in fp16: ``model.fp16.onnx``.
 
-    every layer fp16, except those that ``sensitive.py`` names; inputs and score fp32
+    every layer fp16, except those that ``layers.py`` names; inputs and score fp32
 
 Each value gets the type of the layer that makes it, and a Cast stands only where the two types meet, so a chain of
 fp32 layers is never rounded in between: nine casts for the default model. (Given the same list of layers, ONNX

@@ -1,6 +1,6 @@
 """fp32 graph and fp16 graph → how far apart their scores are, or a refusal that names the layer.
 
-The fp16 graph is run as ``emulate.py`` rewrites it, which rounds as a GPU does.
+The fp16 graph is run as ``fp16_emulation.py`` rewrites it, which rounds as a GPU does.
 
 What fp16 costs is no error of the certificate: the fp16 network is certified as it is. It is a shift of the score,
 and the tolerance says which shift is still the same metric.
@@ -34,7 +34,7 @@ FP16_TOLERANCE = 1e-2
 """Largest difference of a score, and with it of an interval's end, as a share of the score range; of the largest score
 where the range is not known. Twice what rounding alone was measured to do: it moves the default model's scores by
 0.27 of 100, those of the bilinear metric by 0.44 behind the denoiser and 0.35 without. Nearly all of it is the
-weights' rounding, the same for every picture."""
+weights' rounding, the same for every frame."""
 
 
 def fp16_parity(
@@ -103,7 +103,7 @@ def worst_layer(
         added = errors[name] - max((errors.get(value, 0.0) for value in maker.input), default=0.0)
         if worst is None or added > worst.added:
             worst = Worst(maker.name, _label(maker), added, largest)
-    assert worst is not None, "a graph of a picture has layers"
+    assert worst is not None, "a graph of a frame has layers"
     return worst
 
 

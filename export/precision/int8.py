@@ -3,14 +3,14 @@
     y = conv(x, w) + b        →        y.codes = Q(conv(DQ(x.codes), DQ(w.codes)) + b′)        x, y uint8, w int8
 
 Convolutions with constant weights and sums of two maps compute with 8-bit integers; scaling, clamps, the residual
-picture, pooling, statistics and the score head stay fp32 (``sensitive.py``). Weights have a scale for each output
+frame, pooling, statistics and the score head stay fp32 (``layers.py``). Weights have a scale for each output
 channel; what their rounding takes from a channel on average, (w − DQ(w.codes))·mean(x), is added to its bias, which
 halves the shift of the score. An activation right after such a layer is what the quantiser's saturation does: Relu
 ends at 0, Clip(0, 6) at the largest value seen, which is no more than 6. Pixels move between space and channels as
 codes.
 
 uint8 times int8 is what CPUs have instructions for (AVX-VNNI, AVX512-VNNI). Where one has none, the runtime asks ONNX
-Runtime for slower products that cannot saturate (``runtime/vnni.py``), so that the function stays the same.
+Runtime for slower products that cannot saturate (``runtime/samplers/vnni.py``), so that the function stays the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .layers import layers, sensitive
 
 @dataclass(frozen=True)
 class Seen:
-    """The values of one layer on noisy pictures: least, largest, and the mean of each channel; 0 is always between."""
+    """Values of one layer on noisy photographs: least, largest, and the mean of each channel; 0 is always between."""
 
     low: float
     high: float

@@ -25,10 +25,10 @@ SCORE_TOLERANCE, INTERVAL_TOLERANCE = 5e-2, 1.5e-2
 """Largest difference of one noisy score, and of an end of the small certificate's interval, as a share of the score
 range; of the largest score where the range is not known. About twice what was measured: 1.7 and 0.4 of 100 for the
 default model, 3.1 and 0.5 for the bilinear metric behind its denoiser, 1.6 and 0.6, 2.2 and 0.4 for the two without.
-Rounding moves scores up and down, so the ends of an interval move less; and it moves those of small pictures most."""
+Rounding moves scores up and down, so the ends of an interval move less; and it moves those of small frames most."""
 
 _SIZE = 256
-_START, _COUNT = 1000, 4  # samples whose noise parity.py does not draw
+_START, _COUNT = 1000, 4  # samples whose noise checks/parity.py does not draw
 
 
 def seen_values(data: bytes, contract: InputContract) -> dict[str, Seen]:

@@ -4,11 +4,11 @@ fp16 has 11 significant bits and ends at 65,504. Rounding a feature map to it ad
 is certified against; four things it does not survive:
 
 - **scaling.** Lattice values reach (2ᵇ−1)k² and the unit 1/((2ᵇ−1)k²): both leave fp16's exact range. The product
-  and its clamp stay, what comes after them is a picture in [0, 1].
+  and its clamp stay, what comes after them is a frame in [0, 1].
 - **norms and roots.** Normalisations, softmax, quotients, powers, roots, logarithms: differences of near numbers,
   squares that overflow, small divisors.
 - **statistics.** Reductions over many pixels, the arithmetic that feeds one (``(x − mean)²``), and everything that
-  has lost the picture's extent: what has no pixels is small, and it is what the score is made of. The score head
+  has lost the frame's extent: what has no pixels is small, and it is what the score is made of. The score head
   is such a value.
 - **constants** that fp16 cannot hold: beyond its range, or all of them below it (an ε of 1e-8).
 
@@ -103,7 +103,7 @@ def _types(model: ModelProto) -> Mapping[str, tuple[int, Shape | None]]:
 
 
 def _is_pooled(shape: Shape | None, free: bool) -> bool:
-    """Has the value lost the picture's extent? In a graph of free size: no size depends on the picture's. In one
+    """Has the value lost the frame's extent? In a graph of free size: no size depends on the frame's. In one
     of fixed size: at most one axis besides the batch is longer than 1."""
     if shape is None or None in shape[1:]:
         return False

@@ -34,7 +34,12 @@ POOLS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
 
 
 def pool(values: Sequence[float]) -> dict[str, float]:
-    """min, max, mean and harmonic mean of at least one value; infinities and NaN carry through."""
+    """min, max, mean and harmonic mean of at least one value; infinities and NaN carry through.
+
+    >>> import runtime
+    >>> runtime.pool([60.0, 80.0])
+    {'min': 60.0, 'max': 80.0, 'mean': 70.0, 'harmonic_mean': 68.59154929577464}
+    """
     if not values:
         raise ParameterError("there is no frame to pool")
     array = np.asarray(values, np.float64)

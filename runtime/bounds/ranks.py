@@ -112,7 +112,7 @@ def scope_ranks(
 ) -> tuple[int | None, int | None]:
     """Ranks for the smoothed score, or for the next score reported from as many samples.
 
-    ``distance``: total variation distance of the noise from its ideal law, for a whole picture. It enters
+    ``distance``: total variation distance of the noise from its ideal law, for a whole frame. It enters
     once where this frame's samples are drawn, and once more where the next reported score is.
     """
     check_parameters(samples, shift, alpha)

@@ -24,7 +24,7 @@ the interval covers the next score reported *at any of these looks*. η is littl
 need, so with scope "reported" no look comes before a quarter of the samples, nor before one that has a rank.
 
 Measured against a union bound over looks and a beta-binomial mixture (Howard & Ramdas 2022, arXiv 1906.09712, valid
-at every n): docs/theory.md, ``python -m benchmarks.stopping``.
+at every n): docs/stopping_figures.md, ``python -m benchmarks.stopping``.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ DEFAULTS = Defaults(epsilon=0.1, alpha=0.001, samples=501)
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest differences of a variant from the reference on real pictures, in score units."""
+    """Largest differences of a variant from the reference on real photographs, in score units."""
 
     reference: str
     pictures: int
@@ -127,7 +127,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class PlanKey:
-    """What one compiled plan is bound to. ``engines.py`` says whether it fits.
+    """What one compiled plan is bound to. ``plans.py`` says whether it fits.
 
     ``model_sha256``: the graph it was compiled from. ``flavour``: tensorrt or tensorrt-rtx, ``version`` its full
     version. ``sm``: compute capability, sm89 for 8.9. ``hardware``: the GPUs it runs on, of ``HARDWARE``.

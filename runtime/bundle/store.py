@@ -26,7 +26,14 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "default"
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: where it is and its checked manifest."""
+    """An opened bundle: where it is and its checked manifest.
+
+    >>> import runtime
+    >>> bundle = runtime.open_bundle(model)
+    >>> bundle.manifest.name, bundle.manifest.input.sigma, len(bundle.digest)
+    ('tiny', 0.12, 64)
+    >>> bundle.verify()
+    """
 
     path: Path
     manifest: Manifest
@@ -79,6 +86,10 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     """Open a bundle directory or ``.zip``; None opens the default model that ships with the package.
 
     Only the manifest is read here; files are checked as they are read. Raises BundleError.
+
+    >>> import runtime
+    >>> runtime.open_bundle().manifest.name
+    'biqa'
     """
     where = DEFAULT_BUNDLE if path is None else Path(path)
     if not where.exists():

@@ -5,8 +5,8 @@ because an average of integers is a *sum* of integers times a constant, it is ke
 
     v[channel, i, j] = Σ_{0≤p,q<k} c[k·i+p, k·j+q, channel]          an integer in 0 … k²(2ᵇ−1)
 
-on a lattice of unit 1/((2ᵇ−1)k²): v·unit is the averaged picture in [0, 1]. Noise is drawn and added on
-this lattice (noise.py), so nothing is ever rounded between the frame and the engine.
+on a lattice of unit 1/((2ᵇ−1)k²): v·unit is the averaged frame in [0, 1]. Noise is drawn and added on
+this lattice (noise/draw.py), so nothing is ever rounded between the frame and the engine.
 
 **Radius.** Averaging k² values has L2 operator norm 1/k: a change of the source frame by ‖δ‖₂ ≤ ε moves
 the engine's input by at most ε/k. Rows and columns that do not fill a k×k block are cropped (a

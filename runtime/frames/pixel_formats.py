@@ -53,7 +53,7 @@ LAYOUTS = _layouts()
 
 
 def stored_shapes(layout: Layout, width: int, height: int) -> list[tuple[int, int]]:
-    """(rows, samples a row) of each plane of a picture as the format stores it, without padding."""
+    """(rows, samples a row) of each plane of a frame as the format stores it, without padding."""
     if layout.kind == "packed":
         return [(height, 3 * width)]
     down, right = STEP[layout.subsampling]

@@ -42,6 +42,10 @@ class Conversion:
     the planes and of the RGB. ``subsampling``: 4:2:0, 4:2:2, 4:4:4. ``chroma_location``: left, center, topleft.
     ``assumed``: which of these the stream did not say; a host adds "transfer" where nothing could say that it is HDR,
     and "whole" where nothing said how many frames there should be. Raises ConversionError for any other value.
+
+    >>> import runtime
+    >>> runtime.Conversion("bt709", "limited", 8, "4:2:0", "left").to_dict()["matrix"]
+    'bt709'
     """
 
     matrix: str
@@ -85,7 +89,7 @@ def default_matrix(width: int, height: int) -> str:
 
 def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int, int]:
     if len(planes) != 3:
-        raise ConversionError(f"a picture has three planes, not {len(planes)}: drop alpha, and there is no grey here")
+        raise ConversionError(f"a frame has three planes, not {len(planes)}: drop alpha, and there is no grey here")
     dtype = np.uint8 if conversion.bit_depth == 8 else np.uint16
     for plane in planes:
         if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != dtype or plane.size == 0:
@@ -101,7 +105,7 @@ def _check(planes: Sequence[NDArray[Any]], conversion: Conversion) -> tuple[int,
     for plane in planes[1:]:
         if plane.shape != expected:
             raise ConversionError(
-                f"chroma of a {width}×{height} {conversion.subsampling} picture is {expected[1]}×{expected[0]}, "
+                f"chroma of a {width}×{height} {conversion.subsampling} frame is {expected[1]}×{expected[0]}, "
                 f"not {plane.shape[1]}×{plane.shape[0]}"
             )
     return height, width
@@ -125,6 +129,13 @@ def rgb_from_planes(planes: Sequence[NDArray[Any]], conversion: Conversion) -> N
 
     Planes: 2-D, any strides, uint8 for 8 bits, uint16 for 9 … 16; chroma rounded up at odd sizes. Returns uint8 or
     uint16. Raises ConversionError for planes that do not fit the conversion.
+
+    >>> import numpy as np, runtime
+    >>> luma, chroma = np.full((64, 96), 235, np.uint8), np.full((32, 48), 128, np.uint8)
+    >>> conversion = runtime.Conversion("bt709", "limited", 8, "4:2:0", "left")
+    >>> rgb = runtime.rgb_from_planes([luma, chroma, chroma], conversion)
+    >>> rgb.shape, rgb[0, 0].tolist()
+    ((64, 96, 3), [255, 255, 255])
     """
     height, width = _check(planes, conversion)
     depth = conversion.bit_depth

@@ -1,6 +1,6 @@
-/* The noise of noise.py in one pass over the output: drawn, refined and, where asked, added to the clean lattice.
+/* The noise of draw.py in one pass over the output: drawn, refined and, where asked, added to the clean lattice.
  *
- *     out[i, p] = K(key, start + i, p) + clean[p]        K as noise.py defines it: the same bits as its NumPy path
+ *     out[i, p] = K(key, start + i, p) + clean[p]        K as draw.py defines it: the same bits as its NumPy path
  *
  * A row of the output is a sample. It is made in tiles of TILE values, whose scratch stays in the first-level cache:
  *
@@ -20,7 +20,7 @@
 #include <string.h>
 
 #ifndef __SIZEOF_INT128__
-#error "64 x 64 -> 128 bits takes unsigned __int128: without it noise.py draws in NumPy"
+#error "64 x 64 -> 128 bits takes unsigned __int128: without it draw.py draws in NumPy"
 #endif
 
 #define CELLS 65536
@@ -237,7 +237,7 @@ static int overlap(const Py_buffer *a, const Py_buffer *b) {
 }
 
 PyDoc_STRVAR(fill_doc, "fill(out, clean, cells, whole, residual_values, residual_upper, key, start)\n--\n\n"
-                       "Fill the rows of out with samples start, start + 1, ...: noise.py's draw.");
+                       "Fill the rows of out with samples start, start + 1, ...: draw.py's draw.");
 
 static PyObject *fill(PyObject *module, PyObject *arguments) {
     enum { OUT, TABLE, VALUES, UPPER, KEY, CLEAN, VIEWS };
@@ -313,7 +313,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "runtime._noise",
-    .m_doc = "The compiled path of noise.py.",
+    .m_doc = "The compiled path of draw.py.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -19,7 +19,7 @@ thresholds are rounded to 2⁻⁶⁴, so the total variation distance of one val
 
     distance = (number of values)·2⁻⁶⁴·R/2¹⁶ + 2⁻⁷⁸           (≈ 10⁻¹⁸ at 8 bits)
 
-and that of a whole picture below (values in the picture)·distance. ``certifier.py`` adds it to the shift.
+and that of a whole frame below (values in the frame)·distance. ``certifier.py`` adds it to the shift.
 
 The table is made in integer arithmetic alone, so it does not depend on anyone's ``erf``.
 

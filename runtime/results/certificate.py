@@ -1,6 +1,6 @@
 """The result: a score, the interval it is certified to stay in, and everything needed to make it again.
 
-What it claims (docs/theory.md): x is the frame as received. With probability ≥ 1−α over the noise, the interval
+What it claims (docs/claims.md): x is the frame as received. With probability ≥ 1−α over the noise, the interval
 contains the smoothed score of every frame within ε of x of the same size and bit depth (scope "smoothed"), or the score
 reported next for any one such frame, chosen without knowledge of the secret and of earlier results (scope "reported").
 That holds for the untampered original too, if the tampering was within ε.
@@ -34,6 +34,10 @@ class Provenance:
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
     ``shared_noise_frames``: the number of frames of a clip that share their noise, None where it is this frame's own.
+
+    >>> provenance = certifier.certify(frame).provenance
+    >>> provenance.height, provenance.width, provenance.bit_depth, provenance.noise
+    (96, 128, 8, 'secret')
     """
 
     model: str
@@ -60,6 +64,14 @@ class Certificate:
     noise level on the engine's domain. ``samples``: noisy copies asked for, n of the noise key; ``drawn`` of them
     were, fewer only where ``stopping`` says how. ``ranks``: the 1-based order statistics used. ``failed_samples``:
     scores that were not finite, counted against both sides. ``scores``: float32[drawn], in the order drawn.
+
+    >>> certificate = certifier.certify(frame)
+    >>> certificate.lower <= certificate.score <= certificate.upper
+    True
+    >>> certificate.radius(tolerance=1) > certificate.epsilon
+    True
+    >>> certificate.to_dict()["claim"][:35]
+    'Except with probability at most 0.0'
     """
 
     score: float

@@ -24,6 +24,10 @@ class Pooled:
     ``pool``: mean, min, max or harmonic_mean. ``certificates``: of each frame, at its share of the error; they are its
     items. ``lower`` and ``upper`` are infinite, or NaN for a harmonic mean, where nothing is certified. ``path``: of
     their file, None for frames. Truthy unless a bound is missing.
+
+    >>> certified = certifier.certify_file(photo)
+    >>> len(certified), certified.pool, certified.lower == certified[0].lower
+    (1, 'mean', True)
     """
 
     pool: str
@@ -83,7 +87,14 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Gate:
-    """``decision``: "pass", "fail" or "undecided", wrong with probability at most ``alpha``. Truthy only for "pass"."""
+    """``decision``: "pass", "fail" or "undecided", wrong with probability at most ``alpha``. Truthy only for "pass".
+
+    >>> gate = certifier.gate(frame, at_least=1)
+    >>> gate.decision, gate.pooled.drawn < certifier.samples
+    ('pass', True)
+    >>> bool(certifier.gate(frame, at_least=99))
+    False
+    """
 
     decision: Verdict
     at_least: float
@@ -125,6 +136,10 @@ class Comparison:
     """``decision``: which *scores higher*, "a", "b" or "undecided", wrong with probability at most ``alpha``.
 
     Each has its ``share`` of alpha. ``higher_is_better``: of the model; where False, the higher score is the worse one.
+
+    >>> comparison = certifier.compare(frame // 2, frame)  # this model's score is the mean brightness
+    >>> comparison.decision, comparison.b.lower > comparison.a.upper
+    ('b', True)
     """
 
     decision: Better

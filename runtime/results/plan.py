@@ -16,6 +16,12 @@ class Plan:
 
     ``least_samples``: the least n from which on the bound is finite, None if there is none.
     ``lower_rank``, ``upper_rank``: the 1-based order statistics of ``samples``, None if they are too few.
+
+    >>> plan = certifier.plan(epsilon=0.5)
+    >>> plan.least_samples
+    405
+    >>> plan.reason
+    'n=101 cannot bound ε/σ=2.083 at α=0.001 (scope smoothed): use n ≥ 405'
     """
 
     epsilon: float

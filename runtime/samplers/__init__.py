@@ -24,6 +24,12 @@ class Sampler(Protocol):
     ``name`` and ``digest``: what is certified, and its identity (hex), for the record and the noise key.
     ``engine``: device, provider, precision, version and batch that really run. ``higher_is_better`` may be there as
     well, the direction of the score: True where it is not.
+
+    >>> import runtime
+    >>> isinstance(certifier.sampler, runtime.Sampler)
+    True
+    >>> certifier.sampler.name, certifier.sampler.downscale
+    ('tiny', 2)
     """
 
     sigma: float

@@ -20,12 +20,26 @@ ScoreFunction = Callable[[NDArray[np.float32]], ArrayLike]
 class CallableSampler:
     """``function`` maps float32 N×3×h×w to N scores.
 
-    Its input is the noisy picture, values in [0, 1] plus noise, *not* clamped: clamp inside if it needs it.
-    It must treat each picture on its own. ``batch`` pictures are handed over at a time; the last batch is
+    Its input is noisy copies of a frame, values in [0, 1] plus noise, *not* clamped: clamp inside if it needs it.
+    It must treat each copy on its own. ``batch`` copies are handed over at a time; the last batch is
     padded to the same shape and its padding ignored. ``higher_is_better``: the direction of its scores.
 
     ``digest`` is the hash of the function's *name*: it does not identify the code, and a changed function of the same
     name has the same digest. The record's ``engine`` says so.
+
+    >>> import runtime
+    >>> def brightness(copies):  # float32 N×3×h×w → N scores
+    ...     return 100 * copies.mean(axis=(1, 2, 3))
+    >>> with runtime.Certifier(sampler=brightness, sigma=0.12, samples=101) as mine:
+    ...     round(mine.certify(frame).score) == round(100 * frame.mean() / 255)
+    True
+
+    ``Certifier(sampler=function, sigma=…)`` makes one; make it yourself to choose its ``batch`` or direction:
+
+    >>> sampler = runtime.CallableSampler(brightness, 0.12, batch=16, higher_is_better=False)
+    >>> with runtime.Certifier(sampler=sampler, samples=101) as mine:
+    ...     mine.higher_is_better
+    False
     """
 
     def __init__(
@@ -63,7 +77,7 @@ class CallableSampler:
             values = np.asarray(self.function(images), np.float32)
             if values.shape != (self.batch,):
                 raise ModelError(
-                    f"{self.name} returned shape {values.shape} for {self.batch} pictures, not ({self.batch},)"
+                    f"{self.name} returned shape {values.shape} for {self.batch} noisy copies, not ({self.batch},)"
                 )
             scores[done : done + self.batch] = values[: count - done]
         return scores

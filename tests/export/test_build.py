@@ -1,4 +1,4 @@
-"""build.py, checks.py, parity.py: what becomes a bundle, and what is refused without leaving a trace."""
+"""build.py, pure_function.py, parity.py: what becomes a bundle, and what is refused without leaving a trace."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_progress_is_reported(outsider: Built) -> None:
         ("StubbornBatchNorm", "statistics of the batch"),
         ("Tuple", "returned a tuple"),
         ("Dict", "dict with keys quality"),
-        ("Classes", r"returned 3×3 for 3 pictures"),
-        ("BatchMean", "a single number for 3 pictures"),
+        ("Classes", r"returned 3×3 for 3 frames"),
+        ("BatchMean", "a single number for 3 frames"),
         ("OneSize", "--size HEIGHTxWIDTH"),
-        ("BranchOnSize", "branches on the picture's size"),
+        ("BranchOnSize", "branches on the frame's size"),
     ],
 )
 def test_refused_metrics(network: str, said: str, faulty: Callable[[str], str], tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_refused_metrics(network: str, said: str, faulty: Callable[[str], str], 
 
 
 def test_refused_denoiser(faulty: Callable[[str], str], tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="must return a picture of the same size"):
+    with pytest.raises(ExportError, match="must return a frame of the same size"):
         export.build(faulty("Constant"), faulty("Shrinking"), out=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 

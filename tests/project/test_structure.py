@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +47,93 @@ def test_arrows_go_one_way(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         own = _imports(path) & {*MAY_IMPORT, "tests", "examples"}
         assert own - {package} <= MAY_IMPORT[package], path
+
+
+FLOORS = (
+    ("errors", "version"),
+    ("atomic", "bounds", "frames"),
+    ("bundle", "files", "noise", "results"),
+    ("samplers",),
+    ("arguments",),
+    ("scores",),
+    ("certifier",),
+    ("commands",),
+    ("__main__",),
+)
+"""The rooms of ``runtime``, from the ground up: each imports from floors below its own alone."""
+
+
+def _rooms(path: Path) -> set[str]:
+    """The rooms of ``runtime`` that one of its modules imports from; "" for the package itself."""
+    package = path.relative_to(ROOT / "runtime").parent.parts
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = (*package[: len(package) + 1 - node.level], *(node.module or "").split("."))
+            found = [part for part in parts if part]
+            rooms |= {found[0]} if found else {alias.name for alias in node.names}
+    return rooms
+
+
+def test_the_rooms_of_runtime_stand_on_each_other() -> None:
+    floor_of = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+    found = {path.name.removesuffix(".py") for path in (ROOT / "runtime").iterdir() if path.suffix == ".py"}
+    found |= {path.name for path in (ROOT / "runtime").iterdir() if (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(floor_of)
+    for path in (ROOT / "runtime").rglob("*.py"):
+        own = path.relative_to(ROOT / "runtime").parts[0].removesuffix(".py")
+        if own != "__init__":
+            above = {room for room in _rooms(path) - {own} if floor_of[room] >= floor_of[own]}
+            assert not above, f"{path} imports from {above}"
+
+
+def _public(module: str) -> set[str]:
+    return set(getattr(importlib.import_module(module), "__all__", ()))
+
+
+def _imported(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of every ``from … import …`` of our packages in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                yield node.module, alias.name
+
+
+def test_only_public_names_are_taken() -> None:
+    """A name is public where the module it is taken from has it in ``__all__``; examples take them from the top."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    for package in ("bindings", "benchmarks", "examples"):
+        for path in (ROOT / package).rglob("*.py"):
+            for module, name in _imported(path):
+                top = module.split(".")[0]
+                if top in ("runtime", "export", "training"):
+                    assert name in _public(module), f"{path}: {module}.{name}"
+                    assert package != "examples" or top != "runtime" or module == "runtime", path
+
+
+def test_hosts_leave_the_command_line_alone() -> None:
+    """But programs of their own: those take its options and leave through its door."""
+    for path in (ROOT / "bindings").rglob("*.py"):
+        if path.name != "__main__.py":
+            assert not any(module.startswith("runtime.commands") for module, _ in _imported(path)), path
+
+
+def test_one_place_divides_alpha_and_one_replaces_files() -> None:
+    for path in (ROOT / "runtime").rglob("*.py"):
+        text = path.read_text()
+        if path.name != "alpha.py":
+            assert not re.search(r"\balpha\)? *(/|\*)(?!\*)", _code(text)), path
+    for package in (*PACKAGES, "benchmarks"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.name == "atomic.py" or "os.replace" not in path.read_text(), path
+
+
+def _code(text: str) -> str:
+    """A module without its strings and comments."""
+    kept = (tokenize.NAME, tokenize.NUMBER, tokenize.OP)
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return " ".join(token.string for token in tokens if token.type in kept)
 
 
 def test_runtime_never_names_torch() -> None:

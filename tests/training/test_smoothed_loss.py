@@ -1,4 +1,4 @@
-"""loss.py: the median is right, its gradient is the median sample's, and descent raises the smoothed score."""
+"""smoothed_loss.py: the median is right, its gradient is the median sample's, and descent raises the smoothed score."""
 
 from __future__ import annotations
 

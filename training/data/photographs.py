@@ -2,7 +2,7 @@
 
 The CSV has a header with ``image`` (path below the folder) and ``mos`` (0 bad … 1 good; higher is
 better), and optionally ``split`` (train, val, test) and ``subset``. Datasets in their authors' own folders are read by
-``datasets.py``.
+``published_datasets.py``.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ EXPORT void f0r_get_param_info(f0r_param_info_t *info, int index) {
 }
 
 EXPORT f0r_instance_t f0r_construct(unsigned width, unsigned height) {
-    /* frei0r knows no padding, but FFmpeg aligns rows to as many as 64 bytes and does not say so: pictures of other
+    /* frei0r knows no padding, but FFmpeg aligns rows to as many as 64 bytes and does not say so: frames of other
      * widths would be read askew. */
     if (width % 16) {
         fprintf(stderr, "biqa (frei0r): a width of %u is not a multiple of 16: scale or crop before\n", width);

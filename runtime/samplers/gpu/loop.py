@@ -8,7 +8,7 @@ it, Nj+1 before Ej, waits once, and has got ``count`` floats. The lattice is upl
 or summed on the device where the frame is there already, read where it lies. Everything is allocated when a frame size
 comes for the first time, and kept until another comes.
 
-A device is reached through two narrow protocols: ``Device`` (memory, streams, kernels: ``pycuda_driver.py``) and
+A device is reached through two narrow protocols: ``Device`` (memory, streams, kernels: ``pycuda.py``) and
 ``Engine`` (the network: ``tensorrt.py`` and ``onnx_cuda.py``). The tests put recording ones in their place.
 """
 
@@ -100,7 +100,7 @@ class Device(Protocol):
 
 
 class Engine(Protocol):
-    """The network on the device. ``batch``: pictures a run. ``record``: its provider and version, for the record."""
+    """The network on the device. ``batch``: noisy copies a run. ``record``: provider and version, for the record."""
 
     batch: int
     record: Mapping[str, Any]
@@ -110,7 +110,7 @@ class Engine(Protocol):
         ...
 
     def bind(self, height: int, width: int, inputs: Sequence[int], unit: int, score: int) -> None:
-        """Take pictures of this size from now on: ``lattice`` from the address of a slot in ``inputs``."""
+        """Take frames of this size from now on: ``lattice`` from the address of a slot in ``inputs``."""
         ...
 
     def run(self, slot: int, stream: Any) -> None:

@@ -1,6 +1,6 @@
 """TensorRT and TensorRT-RTX behind one interface: a compiled plan as the engine of the device loop.
 
-TensorRT-RTX finishes its kernels on the GPU, when a picture's size first comes. It would do so beside the running
+TensorRT-RTX finishes its kernels on the GPU, when a frame's size first comes. It would do so beside the running
 engine and change over when they are ready; two samples of one frame could then be scored by different arithmetic, and
 the certificate is one of *one* function. So all of them are made before the first run. Nothing of it is stored on disk.
 """

@@ -1,4 +1,4 @@
-"""graph.py, canonical.py, parity.py: the exported graph is the network, at any size, in canonical bytes."""
+"""onnx_export.py, canonical.py, parity.py: the exported graph is the network, at any size, in canonical bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""unshuffle.py: the rewritten graph gives PyTorch's numbers, folded into a convolution or not."""
+"""space_to_depth.py: the rewritten graph gives PyTorch's numbers, folded into a convolution or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sensitive.py, precision.py, precision_gate.py, worst.py: what becomes fp16, what it costs, what is refused."""
+"""layers.py, fp16.py, fp16_check.py: what becomes fp16, what it costs, what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""int8.py, int8_gate.py: what becomes int8, what it computes, what it costs, what is refused."""
+"""int8.py, int8_check.py: what becomes int8, what it computes, what it costs, what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""augment.py: faults that stay in range, come from the generator alone, and leave the rest untouched."""
+"""faults.py: faults that stay in range, come from the generator alone, and leave the rest untouched."""
 
 from __future__ import annotations
 

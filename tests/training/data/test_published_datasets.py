@@ -1,4 +1,4 @@
-"""datasets.py on miniature copies of the published folders; training on pictures that differ in size."""
+"""published_datasets.py on miniature copies of the published folders; training on pictures that differ in size."""
 
 from __future__ import annotations
 

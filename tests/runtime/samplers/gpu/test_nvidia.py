@@ -1,4 +1,4 @@
-"""driver.py against a driver made of Python: what it says of two GPUs, of none, and of a driver that fails."""
+"""nvidia.py against a driver made of Python: what it says of two GPUs, of none, and of a driver that fails."""
 
 from __future__ import annotations
 
