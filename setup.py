@@ -1,7 +1,7 @@
 """The one compiled module: all else about the package is in pyproject.toml.
 
 It is optional. Where no compiler takes it (gcc and clang on 64-bit machines do), installing goes on without it, and
-``runtime/noise/draw.py`` draws the same bits in NumPy; ``python -m runtime doctor`` says which of the two it is.
+``runtime/noise/draw.py`` draws the same bits in NumPy; ``biqa doctor`` says which of the two it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What does int8 cost? Agreement with people and certified widths of each precision that a bundle has.
 
-    python -m export build --int8 --out int8-bundle
+    biqa build --int8 --out int8-bundle
     python -m benchmarks.precision --bundle int8-bundle --scores biq2021/scores.csv --images biq2021/images
 
 SROCC of the median score with opinion scores and the mean certified width at each ε/σ that n can bound, with α = 0.001.
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime import __version__, open_bundle
-from runtime.bundle import GRAPHS
+from runtime.bundle import DEVICE_PRECISIONS, GRAPHS
 from runtime.frames import to_lattice
-from runtime.samplers import PRECISIONS, OnnxSampler, usable_cores
+from runtime.samplers import OnnxSampler, usable_cores
 from training.data import Photograph, read_rgb, read_scores
 from training.evaluation import srocc
 
@@ -32,6 +32,7 @@ from .parts.widths import ALPHA, widths
 from .report.bootstrap import interval, resamples
 from .report.page import DOCS, table, write_section
 
+PRECISIONS = DEVICE_PRECISIONS["cpu"]
 REFERENCE = PRECISIONS[0]
 
 _open: dict[str, OnnxSampler] = {}

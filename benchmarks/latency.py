@@ -32,8 +32,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from runtime import open_bundle
-from runtime.bundle import ENGINE_PRECISIONS, GRAPHS
-from runtime.samplers import PRECISIONS, usable_cores
+from runtime.bundle import DEVICE_PRECISIONS, GRAPHS
+from runtime.samplers import usable_cores
 
 from .parts.frames import frame_of
 from .parts.latency_rows import (
@@ -138,7 +138,7 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
     widths = {row.name: expected_width(row, most, shift) for row in rows}
     published, spread = (widths[row.name] for row in rows[:2])
     where: dict[str, Any] = {"device": options.device} if options.device != "cpu" else {"threads": threads}
-    runnable = PRECISIONS if options.device == "cpu" else ENGINE_PRECISIONS
+    runnable = DEVICE_PRECISIONS[options.device]
     for precision in (name for name in runnable if GRAPHS[name] in bundle.manifest.files):
         made = list(runtime_rows(frame, bundle, precision, where, published, spread))
         if options.device == "cpu":

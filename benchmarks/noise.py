@@ -61,7 +61,7 @@ def main() -> None:
         least = min(values)
         print(f"| {name} | {least:.2f} | {statistics.median(values):.2f} | {least / reference:.2f} |")
     if not COMPILED:
-        print("\nThe compiled path is not here: `python -m runtime doctor` says how to get it.")
+        print("\nThe compiled path is not here: `biqa doctor` says how to get it.")
 
 
 if __name__ == "__main__":

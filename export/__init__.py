@@ -4,7 +4,7 @@
 
     bundle = export.build("metrics.py:sharpness", metric_weights=Path("sharpness.safetensors"), out="sharpness.zip")
 
-``python -m export build`` does the same. Importing this package loads torch, onnx and onnxruntime.
+``biqa build`` does the same. Importing this package loads torch, onnx and onnxruntime.
 """
 
 from __future__ import annotations

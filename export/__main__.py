@@ -1,4 +1,4 @@
-"""``python -m export build | compile | inspect | verify``."""
+"""``biqa build | compile | inspect | verify``, which ``python -m export`` is as well."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from pathlib import Path
 
 from runtime.bundle.manifest import DEFAULTS, Defaults
 from runtime.bundle.store import open_bundle
-from runtime.errors import BiqaError, DependencyError, DeviceError, ExportError
+from runtime.commands.exits import answered
+from runtime.commands.parser import Parser, program
+from runtime.errors import DependencyError, DeviceError, ExportError
 
 from .engines.compile import TARGETS
 from .engines.options import add_engine_options, requests_of, size
 
 _EXAMPLES = """examples:
-  python -m export build
-  python -m export build --metric metrics.py:sharpness --metric-weights sharpness.safetensors \\
+  biqa build
+  biqa build --metric metrics.py:sharpness --metric-weights sharpness.safetensors \\
       --metric-licence MIT --score-range 0 1 --name sharpness --out sharpness.zip
-  python -m export build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
-  python -m export build --metric package.module:OneSizeNet --size 224x224
-  python -m export build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
-  python -m export build --int8 --out int8.zip
-  python -m export compile fast.zip --target tensorrt
-  python -m export inspect sharpness.zip
-  python -m export verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
+  biqa build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
+  biqa build --metric package.module:OneSizeNet --size 224x224
+  biqa build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
+  biqa build --int8 --out int8.zip
+  biqa compile fast.zip --target tensorrt
+  biqa inspect sharpness.zip
+  biqa verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
 
 SPEC is a catalogue name, package.module:factory or path/file.py:factory, where factory returns an nn.Module.
 A metric maps N×3×H×W in [0, 1] to N scores, a denoiser N×3×H×W to the same shape."""
@@ -41,12 +43,12 @@ def _add_parts(command: argparse.ArgumentParser, metric: str | None, denoiser: s
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     from .build import DOWNSCALE, NAME, SIGMA
     from .networks.catalogue import OTHER_DENOISER, SHIPPED_METRIC
 
-    parser = argparse.ArgumentParser(
-        "python -m export",
+    parser = Parser(
+        program("export"),
         description="Turn a PyTorch quality metric into a bundle the runtime certifies with.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
     make = commands.add_parser(
         "build",
-        help="export, check and write a bundle",
+        help="export a PyTorch metric, check it and write a bundle",
         description="Export metric and denoiser as one ONNX graph, check it against PyTorch, and write a bundle; "
         "a bundle that is there already is replaced.",
         epilog=_EXAMPLES,
@@ -97,11 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         help="add GPU kernels, and with TensorRT engines as well (default onnx: none); repeatable",
     )
     add_engine_options(make)
+    make.set_defaults(run=_build)
 
     compiler = commands.add_parser(
         "compile",
         help="add GPU kernels and engines to a bundle",
-        epilog="example:\n  python -m export compile fast --target tensorrt-rtx --sm 89 --sm 120",
+        epilog="example:\n  biqa compile fast --target tensorrt-rtx --sm 89 --sm 120",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     compiler.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
@@ -115,21 +118,23 @@ def _parser() -> argparse.ArgumentParser:
     add_engine_options(compiler)
     compiler.add_argument("--out", type=Path, metavar="DIR|FILE.zip", help="write another bundle (default: in place)")
     compiler.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    compiler.set_defaults(run=_compile)
 
     show = commands.add_parser("inspect", help="what a bundle holds")
     show.add_argument("bundle", type=Path)
     show.add_argument("--json", action="store_true", help="the same as JSON")
+    show.set_defaults(run=_inspect)
 
     prove = commands.add_parser(
         "verify",
         help="check a bundle's files, graph and parity again",
         description="Check a bundle's files and graph, and its parity with the networks where these are named or ours.",
-        epilog="example:\n  python -m export verify mine-bundle --metric my_metric.py:make "
-        "--metric-weights my_metric.safetensors",
+        epilog="example:\n  biqa verify mine-bundle --metric my_metric.py:make --metric-weights my_metric.safetensors",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     prove.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
     _add_parts(prove, None, "")
+    prove.set_defaults(run=_verify)
     return parser
 
 
@@ -137,7 +142,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _build(options: argparse.Namespace) -> None:
+def _build(options: argparse.Namespace) -> int:
     from .build import build
     from .engines.compile import compile_bundle, finishing_command
     from .report import silent
@@ -179,9 +184,10 @@ def _build(options: argparse.Namespace) -> None:
             _say(f"not ready for {request.flavour} yet: {error}")
             _say(f"on the machine that will run it: {finishing_command(bundle.path, request)}")
     print(bundle.path)
+    return 0
 
 
-def _compile(options: argparse.Namespace) -> None:
+def _compile(options: argparse.Namespace) -> int:
     from .engines.compile import compile_bundle
     from .report import silent
 
@@ -190,16 +196,18 @@ def _compile(options: argparse.Namespace) -> None:
     for request in requests_of(options):
         bundle = compile_bundle(bundle, request, out=options.out, quiet=options.quiet, report=report)
     print(bundle.path)
+    return 0
 
 
-def _inspect(options: argparse.Namespace) -> None:
+def _inspect(options: argparse.Namespace) -> int:
     from .describe import describe, table
 
     bundle = open_bundle(options.bundle)
     print(json.dumps(describe(bundle), indent=2) if options.json else table(bundle))
+    return 0
 
 
-def _verify(options: argparse.Namespace) -> None:
+def _verify(options: argparse.Namespace) -> int:
     from .verify import verify
 
     verify(
@@ -211,21 +219,12 @@ def _verify(options: argparse.Namespace) -> None:
         report=print,
     )
     print(f"{options.bundle}: verified")
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, 2 after one ``error:`` line on stderr, or 130 when interrupted."""
-    options = _parser().parse_args(arguments)
-    command = {"build": _build, "compile": _compile, "inspect": _inspect, "verify": _verify}[options.command]
-    try:
-        command(options)
-    except (BiqaError, OSError) as error:
-        _say(f"error: {' '.join(str(error).split())}")
-        return 2
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    return 0
+    """Run one command; see :func:`runtime.commands.exits.answered`."""
+    return answered(_parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

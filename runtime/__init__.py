@@ -45,6 +45,7 @@ from .errors import (
     ModelError,
     ParameterError,
     RecordError,
+    TrainingError,
     VideoError,
 )
 from .files.file_frames import FileFrames
@@ -86,5 +87,6 @@ __all__ = [
     "RecordError",
     "rgb_from_planes",
     "Sampler",
+    "TrainingError",
     "VideoError",
 ]

@@ -6,13 +6,14 @@
     ├── FrameError(ValueError)     the pixels: shape, dtype, depth, size
     ├── VideoError(OSError)        the file: missing, damaged, cut, without frames
     ├── ConversionError(ValueError)  planes that cannot be turned into RGB without guessing
-    ├── ParameterError(ValueError) epsilon, alpha, samples, scope, a secret
+    ├── ParameterError(ValueError) epsilon, alpha, samples, scope, device, precision, a secret
     ├── BundleError(ValueError)    a bundle that is missing, altered or from another schema
     ├── ModelError(RuntimeError)   the network itself: NaN scores, a frame it cannot take
     ├── DeviceError(RuntimeError)  the device asked for is not there
     ├── DependencyError(ImportError)  an optional package is not installed
     ├── RecordError(ValueError)    a record that cannot be read or replayed
-    └── ExportError(RuntimeError)  a network that cannot be exported, and why
+    ├── ExportError(RuntimeError)  a network that cannot be exported, and why
+    └── TrainingError(ValueError)  photographs, opinion scores or weights that cannot be trained with
 
 Each is also the built-in a caller would expect, and each message says what was wrong, what was found
 and what to do.
@@ -128,5 +129,14 @@ class ExportError(BiqaError, RuntimeError):
 
     >>> import runtime
     >>> issubclass(runtime.ExportError, RuntimeError)  # what ``biqa build`` raises for a network it refuses
+    True
+    """
+
+
+class TrainingError(BiqaError, ValueError):
+    """Photographs, opinion scores, weights or a checkpoint that training cannot use.
+
+    >>> import runtime
+    >>> issubclass(runtime.TrainingError, ValueError)  # what ``biqa train`` raises for a table it cannot read
     True
     """

@@ -154,7 +154,7 @@ class FrameScores:
         if not np.isfinite(score):
             raise ModelError(
                 f"{sampler.name} returned NaN or infinity for {failed} of {len(self.scores)} noisy copies of this "
-                "frame: it has no median score; check the model with `python -m export verify`"
+                "frame: it has no median score; check the model with `biqa verify`"
             )
         self.scores.setflags(write=False)
         return Certificate(

@@ -1,1 +1,1 @@
-"""Training and evaluation of the metric and the denoiser, in PyTorch. See ``python -m training --help``."""
+"""Training and evaluation of the metric and the denoiser, in PyTorch. See ``biqa train --help``."""

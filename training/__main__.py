@@ -1,4 +1,4 @@
-"""``python -m training metric | denoiser | joint | evaluate``."""
+"""``biqa train metric | denoiser | joint | evaluate``, which ``python -m training`` is as well."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from runtime.errors import DependencyError
+from runtime.commands.exits import answered
+from runtime.commands.parser import Parser, program
+from runtime.errors import DeviceError, ParameterError
 
 from .data.photographs import Photograph, read_scores
 from .data.published_datasets import READERS
@@ -21,23 +24,23 @@ from .recipes.metric import MetricConfig, train_metric
 
 _EXAMPLES = {
     "metric": """\
-  python -m training metric --scores biq2021/scores.csv --images biq2021/images \\
+  biqa train metric --scores biq2021/scores.csv --images biq2021/images \\
       --backbone mobilenet_v1_050.npz --out runs/metric
-  python -m training metric --scores biq2021/scores.csv --images biq2021/images --network mobilenet_v1_025 \\
+  biqa train metric --scores biq2021/scores.csv --images biq2021/images --network mobilenet_v1_025 \\
       --backbone mobilenet_v1_025.npz --half --out runs/metric-025""",
     "denoiser": """\
-  python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms
-  python -m training denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms-iqa \\
+  biqa train denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms
+  biqa train denoiser --scores biq2021/scores.csv --images biq2021/images --out runs/dms-iqa \\
       --start runs/dms/denoiser.safetensors --score 0.1 --ranking 0.1 --spread 0.1 --copies 2 --faults 0.3 \\
       --batch 12 --crop 192 --rate 1e-3
-  python -m training denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq""",
+  biqa train denoiser --dataset koniq10k --images koniq10k --size 192 256 --out runs/dms-koniq""",
     "joint": """\
-  python -m training joint --scores biq2021/scores.csv --images biq2021/images --out runs/joint
-  python -m training joint --dataset koniq10k --images koniq10k --size 192 256 --out runs/joint-koniq""",
+  biqa train joint --scores biq2021/scores.csv --images biq2021/images --out runs/joint
+  biqa train joint --dataset koniq10k --images koniq10k --size 192 256 --out runs/joint-koniq""",
     "evaluate": """\
-  python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --split val
-  python -m training evaluate --dataset koniq10k --images koniq10k --split test
-  python -m training evaluate --scores biq2021/scores.csv --images biq2021/images --samples 16 \\
+  biqa train evaluate --scores biq2021/scores.csv --images biq2021/images --split val
+  biqa train evaluate --dataset koniq10k --images koniq10k --split test
+  biqa train evaluate --scores biq2021/scores.csv --images biq2021/images --samples 16 \\
       --denoiser-weights runs/joint/denoiser.safetensors --denoised-metric-weights runs/joint/metric.safetensors""",
 }
 _RESUMES = "\n\nA run that was killed goes on where it stopped when it is started again with the same options."
@@ -50,10 +53,10 @@ def _add_config(parser: argparse.ArgumentParser, config: object) -> None:
         parser.add_argument(option, type=type(default), default=default, help=f"default {default}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m training",
-        description=__doc__,
+def _parser() -> Parser:
+    parser = Parser(
+        program("training", "train"),
+        description="Train the metric and the denoiser on photographs with opinion scores, and look at the result.",
         epilog="examples:\n" + "\n".join(_EXAMPLES.values()) + _RESUMES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -105,16 +108,17 @@ def _parser() -> argparse.ArgumentParser:
     for role, default in (("denoiser", JOINT_DENOISER_WEIGHTS), ("denoised-metric", JOINT_METRIC_WEIGHTS)):
         evaluate.add_argument(f"--{role}-weights", type=Path, default=default, help="default: the shipped ones")
     evaluate.add_argument("--json", type=Path, default=None, help="also write the figures here")
+    parser.set_defaults(run=_run)
     return parser
 
 
 def _photographs(options: argparse.Namespace) -> list[Photograph]:
     if options.dataset != "table":
         if options.scores is not None:
-            raise ValueError(f"--scores is for --dataset table: {options.dataset} has its scores in --images")
+            raise ParameterError(f"--scores is for --dataset table: {options.dataset} has its scores in --images")
         return READERS[options.dataset](options.images)
     if options.scores is None:
-        raise ValueError("--scores is missing: --dataset table, the default, needs a CSV")
+        raise ParameterError("--scores is missing: --dataset table, the default, needs a CSV")
     return read_scores(options.scores, options.images)
 
 
@@ -126,44 +130,49 @@ def _stopped(options: argparse.Namespace) -> str:
     return "stopped before the first checkpoint; the same command starts again"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+def _run(options: argparse.Namespace) -> int:
     if options.threads is not None:
         if options.threads < 1:
-            print(f"error: --threads {options.threads}: use 1 or more, or leave it out for all", file=sys.stderr)
-            return 2
+            raise ParameterError(f"--threads {options.threads}: use 1 or more, or leave it out for all")
         torch.set_num_threads(options.threads)
     if getattr(options, "device", "cpu") == "cuda" and not torch.cuda.is_available():
-        print("error: PyTorch finds no CUDA device here: leave out --device, or install a CUDA build", file=sys.stderr)
-        return 2
+        raise DeviceError("PyTorch finds no CUDA device here: leave out --device, or install a CUDA build")
     torch.use_deterministic_algorithms(True)
-    try:
-        photographs = _photographs(options)
-        size = tuple(options.size) if getattr(options, "size", None) else None
-        if options.command == "evaluate":
-            evaluate(
-                photographs, split=options.split, samples=options.samples, limit=options.limit,
-                metric_weights=options.metric_weights, denoiser_weights=options.denoiser_weights,
-                denoised_metric_weights=options.denoised_metric_weights, sigma=options.sigma, output=options.json,
-            )  # fmt: skip
-        elif options.command == "metric":
-            names = {f.name: getattr(options, f.name) for f in fields(MetricConfig)}
-            train_metric(
-                MetricConfig(**names), photographs, options.backbone, options.out, options.device, size, options.half
-            )
-        elif options.command == "joint":
-            names = {f.name: getattr(options, f.name) for f in fields(JointConfig)}
-            train_joint(JointConfig(**names), photographs, options.out, options.device, size)
-        else:
-            names = {f.name: getattr(options, f.name) for f in fields(DenoiserConfig)}
-            train_denoiser(DenoiserConfig(**names), photographs, options.out, options.device, size)
-    except (ValueError, OSError, DependencyError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{_stopped(options)}", file=sys.stderr)
-        return 130
+    photographs = _photographs(options)
+    size = tuple(options.size) if getattr(options, "size", None) else None
+    if options.command == "evaluate":
+        evaluate(
+            photographs, split=options.split, samples=options.samples, limit=options.limit,
+            metric_weights=options.metric_weights, denoiser_weights=options.denoiser_weights,
+            denoised_metric_weights=options.denoised_metric_weights, sigma=options.sigma, output=options.json,
+        )  # fmt: skip
+    elif options.command == "metric":
+        train_metric(
+            MetricConfig(**_named(options, MetricConfig)),
+            *(photographs, options.backbone, options.out, options.device, size, options.half),
+        )
+    elif options.command == "joint":
+        train_joint(JointConfig(**_named(options, JointConfig)), photographs, options.out, options.device, size)
+    else:
+        config = DenoiserConfig(**_named(options, DenoiserConfig))
+        train_denoiser(config, photographs, options.out, options.device, size)
     return 0
+
+
+def _named(options: argparse.Namespace, config: type) -> dict[str, Any]:
+    """The options that are fields of a configuration."""
+    return {field.name: getattr(options, field.name) for field in fields(config)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; see :func:`runtime.commands.exits.answered`."""
+    options = _parser().parse_args(arguments)
+    return answered(options, lambda: f"\n{_stopped(options)}")
+
+
+def train(arguments: list[str]) -> int:
+    """``biqa train``: the words from the command's name on."""
+    return main(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runtime.errors import ParameterError
+
 from .networks import JOINT_DENOISER_WEIGHTS, JOINT_METRIC_WEIGHTS, frozen_denoiser, frozen_metric
 
 __all__ = ["Scorer", "smoothed_score", "SmoothedLoss"]
@@ -50,11 +52,11 @@ def smoothed_score(
 
     The median is the score of one of the copies; its gradient is the gradient of that copy's score. All copies are
     scored without a graph first, then the middle one of each picture again with one, so memory does not grow with n.
-    ``downscale``: k of the k×k box before the noise. ``generator``: of the noise, on the CPU. Raises ValueError
+    ``downscale``: k of the k×k box before the noise. ``generator``: of the noise, on the CPU. Raises ParameterError
     for an even number of samples, whose median is no sample.
     """
     if samples < 1 or samples % 2 == 0:
-        raise ValueError(f"samples must be odd, so that the median is one of them, not {samples}")
+        raise ParameterError(f"samples must be odd, so that the median is one of them, not {samples}")
     small = F.avg_pool2d(pictures, downscale) if downscale > 1 else pictures
     noise = sigma * torch.randn((samples, *small.shape), generator=generator).to(small.device)
     with torch.no_grad():

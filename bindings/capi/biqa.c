@@ -152,7 +152,7 @@ static int create(const biqa_config *config, biqa_certifier *made) {
         PyObject *executable = PySys_GetObject("executable"); /* borrowed */
         const char *where = executable && PyUnicode_Check(executable) ? PyUnicode_AsUTF8(executable) : NULL;
         char doing[1024];
-        snprintf(doing, sizeof doing, "stochastic-biqa cannot be loaded in %s: pip install 'stochastic-biqa[cpu]' "
+        snprintf(doing, sizeof doing, "stochastic-biqa cannot be loaded in %s: pip install onnxruntime numpy scipy "
                  "there, or set BIQA_PYTHON to another Python %d.%d", where ? where : "this Python", PY_MAJOR_VERSION,
                  PY_MINOR_VERSION);
         return raised(ENOSYS, doing);

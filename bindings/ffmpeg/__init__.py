@@ -1,1 +1,1 @@
-"""FFmpeg: decoded frames through a pipe → the log of ``python -m runtime certify``; see docs/ffmpeg.md."""
+"""FFmpeg: decoded frames through a pipe → the log of ``biqa certify``; see docs/ffmpeg.md."""

@@ -17,6 +17,7 @@ from bindings.probe import Probe, probe
 from bindings.session import Session
 from runtime import Certifier, Conversion, ParameterError
 from runtime.commands import (
+    Parser,
     add_claim_options,
     add_log_options,
     add_model_options,
@@ -37,12 +38,12 @@ _EXAMPLES = """examples:
   ffmpeg -v error -i clip.mp4 -f rawvideo -pix_fmt yuv420p - |
       python -m bindings.ffmpeg --format rawvideo --size 1920x1080 --pix-fmt yuv420p --fps 25
 
-The frames are claimed jointly: each gets alpha divided by their number, which --frames or --probe say beforehand and
-which otherwise is counted. exit status: 0 done, 2 an error told in one line, and then no file is written."""
+The frames are claimed together: each gets alpha divided by their number. --frames or --probe say that number before
+the first frame; else it is counted. exit status: 0 done, 2 an error: one line says which, and no file is written."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         "python -m bindings.ffmpeg",
         description="Score decoded frames from standard input, each score with its certified interval.",
         epilog=_EXAMPLES,
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--probe", type=Path, metavar="FILE", help="the file behind the pipe: check it, use its colours and its times"
     )
-    parser.add_argument("--frames", type=_count, metavar="M|any", help="frames that must come; any: as they come")
+    parser.add_argument("--frames", type=_count, metavar="M|any", help="number of frames that must come, or any")
     parser.add_argument("--chroma-location", choices=CHROMA_LOCATIONS, help="override the siting of chroma")
     add_model_options(parser)
     add_claim_options(parser)
@@ -162,15 +163,18 @@ def _expected(frames: int | str | None, probed: Probe | None) -> int | None:
 def _count(text: str) -> int | str:
     if text == "any":
         return text
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
+    if text.isdecimal() and (value := int(text)) >= 1:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is neither any nor a number of frames, 1 or more")
 
 
 def _rate(text: str) -> Fraction:
-    if (value := Fraction(text)) <= 0:
-        raise ValueError
-    return value
+    try:
+        if (value := Fraction(text)) > 0:
+            return value
+    except (ValueError, ZeroDivisionError):
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no frame rate, such as 25 or 30000/1001")
 
 
 def main(arguments: list[str] | None = None) -> int:

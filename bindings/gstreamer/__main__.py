@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime import DependencyError
-from runtime.commands import answered
+from runtime.commands import Parser, answered
 
 HERE = Path(__file__).parent
 _SYSTEM = "/usr/bin/python3"
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; see :func:`runtime.commands.exits.answered`."""
-    parser = argparse.ArgumentParser("python -m bindings.gstreamer", description=__doc__)
+    parser = Parser("python -m bindings.gstreamer", description=__doc__)
     parser.set_defaults(run=run)
     return answered(parser.parse_args(arguments))
 

@@ -58,7 +58,7 @@ def Certify(  # noqa: N802
     α is shared by all certified frames of the clip, whose number VapourSynth knows. ``subsample``: certify every N-th
     frame; the others carry none of the props. ``probe``: the file behind the clip, which is then checked, and must have
     as many frames; its colours are used. The other options are those of ``runtime.Certifier`` and of
-    ``python -m runtime certify``. Raises vapoursynth.Error, here or when a frame is asked for.
+    ``biqa certify``. Raises vapoursynth.Error, here or when a frame is asked for.
     """
     try:
         if subsample < 1:
@@ -103,7 +103,7 @@ def Certify(  # noqa: N802
 def verify(frame: Any) -> bool:
     """Whether a frame's props are of these very pixels, sizes and colour tags; False where a filter changed them.
 
-    The digest has no key: it finds mistakes, not forgery, which ``python -m runtime replay`` and the secret do. Raises
+    The digest has no key: it finds mistakes, not forgery, which ``biqa replay`` and the secret do. Raises
     vapoursynth.Error for a frame that was not certified.
     """
     if "BiqaDigest" not in frame.props:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runtime.bundle.manifest import InputContract
 from runtime.errors import DependencyError
 from runtime.frames.lattice import steps, to_lattice
+from runtime.install import pip_install
 from runtime.noise.draw import KEY_BYTES, draw_noise
 from runtime.noise.table import table_for
 
@@ -31,7 +32,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
         import skimage.data as data
     except ImportError as error:
         raise DependencyError(
-            f"checking an export takes scikit-image ({error}): pip install stochastic-biqa[export]"
+            f"checking an export takes scikit-image ({error}): {pip_install('export', 'scikit-image')}"
         ) from None
     pixels: Any = getattr(data, name)()
     return np.ascontiguousarray(pixels[:, :, :3])

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from runtime.bundle.manifest import FLAVOURS, GRAPHS, PlanKey
-from runtime.bundle.plans import narrowest, plan_name
+from runtime.bundle.plans import plan_name
+from runtime.bundle.precisions import check_precision, narrowest
 from runtime.bundle.store import Bundle, file_entry, write_bundle
 from runtime.errors import DeviceError, ExportError
 from runtime.samplers.gpu.kernels import FOLDER
@@ -100,8 +101,7 @@ def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Ite
     profile = make_profile(manifest.input, request.batch, request.sizes)
     precisions = request.precisions or [narrowest(bundle)]
     for precision in precisions:
-        if GRAPHS[precision] not in manifest.files:
-            raise ExportError(f"{bundle.path} has no {GRAPHS[precision]}: build it with `export build --{precision}`")
+        check_precision(bundle, precision, "cuda")
     trt = load_flavour(request.flavour)
     full = request.flavour == "tensorrt"
     gpus = _gpus(needed=full)
@@ -143,7 +143,7 @@ def _kernels() -> Mapping[str, bytes]:
 
 def finishing_command(path: Path, request: Request) -> str:
     """The command that compiles the same later, on another machine."""
-    words = ["python -m export compile", str(path), "--target", request.flavour]
+    words = ["biqa compile", str(path), "--target", request.flavour]
     for precision in request.precisions or ():
         words += ["--precision", precision]
     for sm in request.sms or ():

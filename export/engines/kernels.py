@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import DependencyError, ExportError
+from runtime.install import pip_install
 from runtime.samplers.gpu.kernels import KERNELS, SOURCES, cubin_file, ptx_file, source
 
 SMS = (75, 80, 86, 89, 90, 100, 120)
@@ -97,7 +98,7 @@ def _nvrtc() -> Any:
         nvrtc.nvrtcVersion()
     except (ImportError, RuntimeError):  # RuntimeError: the binding is there, the library is not
         raise DependencyError(
-            "NVRTC, the compiler of the GPU kernels, is not installed: pip install 'stochastic-biqa[kernels]'"
+            f"NVRTC, the compiler of the GPU kernels, is not installed: {pip_install('kernels')}"
         ) from None
     return nvrtc
 

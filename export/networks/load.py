@@ -100,7 +100,7 @@ def _load(
     if shipped and not entry.weights.is_file():
         raise ExportError(
             f"the weights of {spec} are missing ({entry.weights.parent.name}/{entry.weights.name}): "
-            "train them with `python -m training`, or name a file with --metric-weights or --denoiser-weights"
+            "train them with `biqa train`, or name a file with --metric-weights or --denoiser-weights"
         )
     # Other weights in our architecture are neither our version nor under our licence.
     part = Part(spec, entry.version if shipped else UNSTATED, entry.licence if shipped else UNSTATED, entry.spec)
@@ -181,8 +181,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
+    """An installed module, else one of the current folder, where a console script does not look by itself."""
     try:
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            with _importable(Path.cwd()):
+                return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ExportError(
             f"no module {error.name!r} (for {name}): install it, or run from the folder that holds it"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .manifest import ENGINE_PRECISIONS, GRAPHS
+from .precisions import DEVICE_PRECISIONS
 
 __all__ = [
+    "DEVICE_PRECISIONS",
     "ENGINE_PRECISIONS",
     "GRAPHS",
 ]

@@ -183,7 +183,7 @@ class Manifest:
         if type(tree.get("schema")) is not int or tree["schema"] != SCHEMA:
             raise BundleError(
                 f"the bundle has schema {tree.get('schema')!r}, this runtime reads {SCHEMA}: "
-                "build it again with `python -m export build`, or install the version that made it"
+                "build it again with `biqa build`, or install the version that made it"
             )
         tree = dict(tree)
         tree["files"] = {_safe_name(n): _parse(FileEntry, e, f"files.{n}") for n, e in _table(tree, "files").items()}

@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import BundleError, DeviceError
-from .manifest import ENGINE_PRECISIONS, GRAPHS, PlanKey
+from .manifest import GRAPHS, PlanKey
+from .precisions import check_precision
 from .store import Bundle
 
 _AMPERE = 80
@@ -40,21 +41,6 @@ def plan_name(sm: str, flavour: str, version: str, precision: str) -> str:
     return f"engines/{sm}-{flavour}-{version}-{precision}.plan"
 
 
-def narrowest(bundle: Bundle) -> str:
-    """The precision of the narrowest graph a bundle has: what a GPU runs where nobody says another."""
-    return [name for name in ENGINE_PRECISIONS if GRAPHS[name] in bundle.manifest.files][-1]
-
-
-def check_precision(bundle: Bundle, precision: str) -> None:
-    """Raises DeviceError for a precision that no GPU runs, or that the bundle has no graph of."""
-    if precision not in ENGINE_PRECISIONS:
-        raise DeviceError(f"engines have precision {' or '.join(ENGINE_PRECISIONS)}, not {precision!r}")
-    if GRAPHS[precision] not in bundle.manifest.files:
-        raise DeviceError(
-            f"{bundle.path} has no {GRAPHS[precision]}: build it again with `python -m export build --{precision}`"
-        )
-
-
 def find_plan(
     bundle: Bundle,
     target: Target,
@@ -67,9 +53,9 @@ def find_plan(
     """The name of the plan that fits: the one tuned nearest to ``height``×``width`` (the engine's input).
 
     Where these are None, the one that takes the largest frames; ``batch`` None takes any. Raises DeviceError that
-    gives each plan's reason and the command that builds one.
+    gives each plan's reason and the command that builds one, and what :func:`check_precision` raises.
     """
-    check_precision(bundle, precision)
+    check_precision(bundle, precision, "cuda")
     reasons = {
         name: mismatch(engine, bundle, target, precision, height=height, width=width, batch=batch)
         for name, engine in bundle.manifest.engines.items()
@@ -138,7 +124,7 @@ def read_plan(bundle: Bundle, name: str, target: Target) -> bytes:
 def rebuild_command(bundle: Bundle, target: Target, precision: str) -> str:
     """The command that compiles the plan that is missing; full TensorRT compiles for the GPU it runs on."""
     sm = f" --sm {target.sm.removeprefix('sm')}" if target.flavour == "tensorrt-rtx" else ""
-    return f"python -m export compile {bundle.path} --target {target.flavour}{sm} --precision {precision}"
+    return f"biqa compile {bundle.path} --target {target.flavour}{sm} --precision {precision}"
 
 
 def _version_fits(engine: PlanKey, version: str) -> bool:

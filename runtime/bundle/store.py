@@ -93,7 +93,7 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     """
     where = DEFAULT_BUNDLE if path is None else Path(path)
     if not where.exists():
-        raise BundleError(f"no bundle at {where}: build one with `python -m export build --out {where}`")
+        raise BundleError(f"no bundle at {where}: build one with `biqa build --out {where}`")
     if not (where.is_dir() or where.is_file()):
         raise BundleError(f"{where} is not a bundle: it is neither a directory nor a .zip file")
     data = _read(where, MANIFEST, MANIFEST_LIMIT)

@@ -1,4 +1,4 @@
-"""``certify INPUT…``: pictures and videos in, certified scores out."""
+"""``certify INPUT…``: files in, a certified score for each frame out."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .outputs import check_outputs, printed_interval, write_outputs
 from .progress import Bar, progress_bar
 
 _EXAMPLES = """examples:
-  python -m runtime certify photo.png
-  python -m runtime certify photo.png --tolerance 2
-  python -m runtime certify clip.mp4 --subsample 5 --json clip.json
+  biqa certify photo.png
+  biqa certify photo.png --tolerance 2
+  biqa certify clip.mp4 --subsample 5 --json clip.json
   head -c 32 /dev/urandom > secret
-  python -m runtime certify clip.mp4 --secret-file secret --json clip.json
+  biqa certify clip.mp4 --secret-file secret --json clip.json
 
-The frames of one file are claimed jointly: each gets alpha divided by their number. Several files are claimed each
-for itself; the error of all of them together is the sum, joint_alpha at the top of the log.
+The frames of one file are claimed together: each gets alpha divided by their number. Of several files each has an
+alpha of its own. The error of all files together is the sum, joint_alpha at the top of the log.
 
-exit status: 0 done, 2 an error told in one line, and then no file is written."""
+exit status: 0 done, 2 an error: one line says which, and no file is written."""
 
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "certify",
-        help="score pictures and videos, each score with its certified interval",
-        description="Score pictures and videos, each score with its certified interval.",
+        help="score the frames of pictures and videos, each score with its certified interval",
+        description="Score the frames of pictures and videos, each score with its certified interval.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

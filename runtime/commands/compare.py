@@ -1,4 +1,4 @@
-"""``compare A B``: which of two files certainly scores higher? For scripts, by exit status."""
+"""``compare A B``: which of two files certainly scores higher? Scripts read the exit status."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .progress import progress_bar
 EXIT = {"a": 0, "b": 1, "undecided": 3}
 
 _EXAMPLES = """examples:
-  python -m runtime compare enhanced.png original.png
-  python -m runtime compare new-encoder.mp4 old-encoder.mp4 --subsample 5 --json compare.json
+  biqa compare enhanced.png original.png
+  biqa compare new-encoder.mp4 old-encoder.mp4 --subsample 5 --json compare.json
 
-A is higher where its certified lower bound is above the upper bound of B: whatever was done within epsilon to
-either of them. Each has half of alpha. Samples are drawn until the answer is certain, --samples a frame at most.
-Of videos the pooled scores are compared; the frames of each share its alpha, and are read once a look.
+A scores higher if its certified lower bound is above the certified upper bound of B. That stays true if the frames of
+both were changed within epsilon. Each file has half of alpha.
+Samples are drawn until the answer is certain, at most --samples for each frame. Of videos the pooled scores are
+compared: the frames of a video share its alpha, and each look at the scores reads the video again.
 
 exit status: 0 A scores higher, 1 B does, 3 undecided, 2 an error."""
 
@@ -30,8 +31,8 @@ exit status: 0 A scores higher, 1 B does, 3 undecided, 2 an error."""
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "compare",
-        help="which of two files certainly scores higher? As few samples as it takes",
-        description="Which of two files certainly scores higher? Draws as few samples as it takes to say.",
+        help="which of two files certainly scores higher? It takes as few samples as it can",
+        description="Which of two files certainly scores higher? Samples are drawn until that is certain.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,22 +1,27 @@
-"""How a command ends: its exit status, and one line on standard error for whatever went wrong."""
+"""How a command ends: its exit status, and one line on standard error where something went wrong."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import os
+import re
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import BiqaError
 
+_NEWLINE = re.compile(r"[\r\n]")
+_INTERRUPTED = "interrupted: no half-written file is left"
 
-def answered(options: argparse.Namespace) -> int:
-    """Call ``options.run`` with the options.
 
-    Exit status 0 done, 1 a negative finding, 2 an error told in one line, 3 undecided, 130 interrupted. A defect of
+def answered(options: argparse.Namespace, interrupted: Callable[[], str] = lambda: _INTERRUPTED) -> int:
+    """Call ``options.run`` with the options. ``interrupted``: what to say at Ctrl-C.
+
+    Exit status 0 done, 1 a negative finding, 2 an error in one line, 3 undecided, 130 interrupted. A defect of
     this program is an error too, after its traceback: 1 is a verdict and never anything else.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -28,7 +33,7 @@ def answered(options: argparse.Namespace) -> int:
     except BiqaError as error:
         return _failed(str(error))
     except KeyboardInterrupt:
-        print("interrupted: no half-written file is left", file=sys.stderr)
+        print(interrupted(), file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads the output has had enough
         _drop_output()
@@ -37,7 +42,7 @@ def answered(options: argparse.Namespace) -> int:
         where = "" if error.filename is None else f"{error.filename}: "
         return _failed(f"{where}{error.strerror or error}")
     except MemoryError:
-        return _failed("not enough memory: use fewer --samples, or smaller frames")
+        return _failed("not enough memory: use fewer samples, smaller frames or smaller batches")
     except (OverflowError, struct.error) as error:
         return _failed(f"a number is too large ({error}): use fewer --samples, or look at the other numbers given")
     except Exception as error:
@@ -49,7 +54,7 @@ def answered(options: argparse.Namespace) -> int:
 
 def _failed(message: str) -> int:
     with suppress(OSError):
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {' '.join(message.split()) if _NEWLINE.search(message) else message}", file=sys.stderr)
     _drop_output()
     return 2
 

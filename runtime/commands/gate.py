@@ -1,4 +1,4 @@
-"""``gate INPUT… --at-least T``: is the certified score above a threshold? For scripts, by exit status."""
+"""``gate INPUT… --at-least T``: does the certified score reach a threshold? Scripts read the exit status."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from .progress import progress_bar
 EXIT = {"pass": 0, "fail": 1, "undecided": 3}
 
 _EXAMPLES = """examples:
-  python -m runtime gate photo.png --at-least 60
-  python -m runtime gate clip.mp4 --at-least 60 --pool min --subsample 5
-  python -m runtime gate *.png --at-least 60 --json gate.json && echo all pass
+  biqa gate photo.png --at-least 60
+  biqa gate clip.mp4 --at-least 60 --pool min --subsample 5
+  biqa gate *.png --at-least 60 --json gate.json && echo all pass
 
-pass: the certified lower bound is at least T, so the score of every frame within epsilon is.
-fail: the certified upper bound is below T, so the score of every frame within epsilon is.
-undecided: neither can be said with --samples samples; more of them may decide. Choose the number beforehand: asking
-again with another one is another answer with an error of its own, so for Q tries give each --alpha / Q. Asking again
-with another T and all else the same costs nothing.
-Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error alpha holds
-whenever they stop. Of a video the pooled score is asked for; its frames share alpha, and are read once a look.
-Of several files each has its own alpha: the error of all answers together is the sum, told in the last line.
+pass: the certified lower bound is T or more, and so is the score of every frame within epsilon.
+fail: the certified upper bound is below T, and so is the score of every frame within epsilon.
+undecided: --samples samples do not decide it. More of them may.
+
+Choose --samples before you ask. To ask again with another number is another answer, with an error of its own: for Q
+answers give each of them alpha / Q. To ask again with another T, and all else the same, costs nothing.
+Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error is at most alpha,
+wherever the drawing stops. Of a video the pooled score is meant: its frames share alpha, and each look reads the
+video again. Of several files each has an alpha of its own. The error of all answers together is the sum, in the last line.
 
 exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is undecided, 2 an error."""
 
@@ -37,8 +38,8 @@ exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "gate",
-        help="is the certified score at least T? As few samples as it takes",
-        description="Is the certified score of each file at least T? Draws as few samples as it takes to say.",
+        help="is the certified score at least T? It takes as few samples as it can",
+        description="Is the certified score of each file at least T? Samples are drawn until that is certain.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

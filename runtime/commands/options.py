@@ -1,4 +1,4 @@
-"""What the commands share: options, the certifier they ask for, progress, outputs and printed intervals."""
+"""What the commands share: options, the certifier they ask for, and the frames of a file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ MOST_SAMPLES = 10**9
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options that choose and place the engine."""
     parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; never replaced silently")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; another one is never used in its place")
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU, fp16 where there is one",
+        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU "
+        "(default fp16 where the bundle has it)",
     )
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
@@ -35,8 +36,12 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]; default the model's"
     )
-    parser.add_argument("--alpha", type=float, help="error of all the frames of a file together; default the model's")
-    parser.add_argument("--samples", type=int, help="noisy copies a frame, at most; default the model's")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        help="error of the claim of a file, all its frames together; default the model's",
+    )
+    parser.add_argument("--samples", type=int, help="noisy copies of a frame, at most; default the model's")
     parser.add_argument(
         "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
     )
@@ -47,7 +52,7 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
     secret.add_argument("--secret-file", type=Path, help="at least 16 random bytes, kept to replay the certificates")
     secret.add_argument("--public-seed", type=int, help="predictable noise, for tests only; marked in the record")
     parser.add_argument(
-        "--share-noise", action="store_true", help="the frames of a file share their noise, which steadies scores"
+        "--share-noise", action="store_true", help="the frames of a file share their noise, so their scores vary less"
     )
     parser.add_argument("--matrix", choices=MATRICES, help="override the video's colour matrix")
     parser.add_argument("--range", choices=RANGES, help="override the video's range")
@@ -66,24 +71,24 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
 
 
 def add_log_options(parser: argparse.ArgumentParser, needs: str = "") -> None:
-    """The options that end a frame early and say where its certificate goes. ``needs``: what some of them take."""
+    """The options that stop a frame early and say where its certificate goes. ``needs``: what some of them take."""
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="W",
-        help=f"stop drawing samples for a frame once upper - lower is no more than W{needs}",
+        help=f"stop drawing samples of a frame as soon as upper - lower is W or less{needs}",
     )
-    parser.add_argument("--json", metavar="F", help="write the log in libvmaf's shape; - for standard output")
-    parser.add_argument("--csv", metavar="F", help="write a row a frame; - for standard output")
+    parser.add_argument("--json", metavar="F", help="write the log, shaped as libvmaf's; - for standard output")
+    parser.add_argument("--csv", metavar="F", help="write a row for each frame; - for standard output")
     parser.add_argument(
-        "--ndjson", action="store_true", help=f"a JSON object a line on standard output as frames finish{needs}"
+        "--ndjson", action="store_true", help=f"write a line of JSON to standard output as each frame finishes{needs}"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
 
 
 def add_decision_options(parser: argparse.ArgumentParser) -> None:
     """What ``gate`` and ``compare`` share."""
-    parser.add_argument("--pool", choices=POOLS, default="mean", help="of the frames of a video; default mean")
+    parser.add_argument("--pool", choices=POOLS, default="mean", help="how a video's scores become one; default mean")
     add_model_options(parser)
     add_claim_options(parser)
     parser.add_argument("--json", metavar="F", help="write the log, which replay reads; - for standard output")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,11 +13,13 @@ from ..bundle.store import open_bundle
 from ..results.plan import plan
 
 _EXAMPLES = """examples:
-  python -m runtime plan --epsilon 0.1
-  python -m runtime plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300
+  biqa plan --epsilon 0.1
+  biqa plan --epsilon 0.5 --alpha 1e-4 --scope reported --frames 300
 
-least_samples is the answer: the fewest noisy copies a frame that bound the score. alpha is each frame's share.
-Too few --samples are told in a last line; exit status: 0 unless an option is wrong, 2."""
+least_samples is the answer: the fewest noisy copies of a frame that bound its score. alpha is the share of each frame;
+below it stand the events that spend it. Where --samples is too small, a last line says so.
+
+exit status: 0 done, 2 an option is wrong."""
 
 
 def add(subparsers: Any) -> None:
@@ -29,10 +32,10 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--model", help="bundle whose sigma, downscale and defaults to use")
     parser.add_argument("--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]")
-    parser.add_argument("--alpha", type=float, help="error of all the frames together")
-    parser.add_argument("--samples", type=int, help="noisy copies a frame")
+    parser.add_argument("--alpha", type=float, help="error of the claim, all frames together")
+    parser.add_argument("--samples", type=int, help="noisy copies of each frame")
     parser.add_argument("--scope", choices=SCOPES, default="smoothed", help="what the interval covers")
-    parser.add_argument("--frames", type=int, default=1, help="frames claimed jointly; default 1")
+    parser.add_argument("--frames", type=int, default=1, help="frames claimed together; default 1")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -51,10 +54,16 @@ def run(options: argparse.Namespace) -> int:
     )
     figures = {"model": manifest.name, "frames": options.frames, **asdict(made)}
     if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        for name, value in figures.items():
-            print(f"{name:15} {'none' if value is None else value}")
-        if made.reason:
-            print(made.reason)
+        print(json.dumps({**figures, "shares": made.shares}, indent=2))
+        return 0
+    for name, value in figures.items():
+        print(f"{name:15} {'none' if value is None else value}")
+    print("shares of alpha")
+    for event, share in made.shares.items():
+        print(f"  {event:21} {share:g}")
+    print(f"  {'together':21} {math.fsum(made.shares.values()):g}")
+    if options.frames > 1:
+        print(f"  {f'in {options.frames} frames':21} {options.frames * made.alpha:g}")
+    if made.reason:
+        print(made.reason)
     return 0

@@ -19,11 +19,11 @@ from .options import add_model_options
 from .progress import progress_bar
 
 _EXAMPLES = """examples:
-  python -m runtime certify clip.mp4 --secret-file secret --json clip.json
-  python -m runtime replay clip.json clip.mp4 --secret-file secret
+  biqa certify clip.mp4 --secret-file secret --json clip.json
+  biqa replay clip.json clip.mp4 --secret-file secret
 
-Every value of the log is compared but these: version and fps at its top, and of each input its path, its
-certificate.engine (where a value differs, the engine is compared and told) and its certificate.conversion.assumed.
+Every value of the log is compared except these: version and fps at the top, and of each input path,
+certificate.engine and certificate.conversion.assumed. If a value differs, the two engines are printed.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
 
 

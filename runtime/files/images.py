@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BiqaError, DependencyError, FrameError, VideoError
+from ..install import pip_install
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM")
 _TIFF_BITS, _TIFF_ORIENTATION, _TIFF_PLANAR = 258, 274, 284
@@ -34,7 +35,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise DependencyError("Pillow is not installed: pip install 'stochastic-biqa[video]'") from None
+        raise DependencyError(f"Pillow is not installed: {pip_install('video')}") from None
     Image.init()  # Image.open(formats=…) fails on a format whose module was not loaded yet
     return Image
 

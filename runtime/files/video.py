@@ -31,6 +31,7 @@ from ..errors import ConversionError, DependencyError, VideoError
 from ..frames.colour_tags import Tags, conversion_for, hdr_error, tagged
 from ..frames.pixel_formats import LAYOUTS, Layout, planes_of
 from ..frames.planes import Conversion, rgb_from_planes
+from ..install import pip_install
 from .chroma_location import chroma_location
 from .containers import check_whole
 
@@ -66,7 +67,7 @@ def load_av() -> Any:
     try:
         import av
     except ImportError:
-        raise DependencyError("PyAV is not installed: pip install 'stochastic-biqa[video]'") from None
+        raise DependencyError(f"PyAV is not installed: {pip_install('video')}") from None
     if _major(av) < LEAST_PYAV:
         raise DependencyError(f"PyAV {av.__version__} ignores the colour matrix: pip install 'av>={LEAST_PYAV}'")
     return av

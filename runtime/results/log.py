@@ -150,4 +150,4 @@ def read_log(path: Path) -> dict[str, Any]:
         why = "it is not JSON"
     else:
         return dict(log)
-    raise RecordError(f"{path} is not a log of `python -m runtime certify, gate or compare --json`: {why}")
+    raise RecordError(f"{path} is not a log of `biqa certify, gate or compare --json`: {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bounds.alpha import Scope
+from ..bounds.alpha import Scope, frame_shares
 from ..bounds.ranks import scope_least_samples, scope_ranks
 from .certificate import check_epsilon
 from .claims import too_few_samples
@@ -34,6 +34,11 @@ class Plan:
     least_samples: int | None
     lower_rank: int | None
     upper_rank: int | None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Event → what it may spend of ``alpha``; they add up to it (bounds/alpha.py)."""
+        return frame_shares(self.alpha, self.scope)
 
     @property
     def reason(self) -> str | None:

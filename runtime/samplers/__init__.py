@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames.lattice import Lattice
-from .onnx import PRECISIONS, OnnxSampler, usable_cores
+from .onnx import OnnxSampler, usable_cores
 
-__all__ = ["OnnxSampler", "PRECISIONS", "Sampler", "usable_cores"]
+__all__ = ["OnnxSampler", "Sampler", "usable_cores"]
 
 
 @runtime_checkable

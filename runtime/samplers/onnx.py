@@ -19,36 +19,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import GRAPHS
+from ..bundle.precisions import check_precision
 from ..bundle.store import Bundle
-from ..errors import BundleError, DependencyError, ModelError, ParameterError
+from ..errors import BundleError, DependencyError, ModelError
 from ..frames.lattice import Lattice
+from ..install import pip_install
 from ..noise.draw import draw_noise
 from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
 from .vnni import EXACT_PRODUCTS, exact_products
 
 BATCH = 2
-"""Pictures a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
+"""Noisy copies a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
 WORKERS = 8
 """Most batches at a time, for memory's sake: what cores are left help with their layers."""
-
-PRECISIONS = ("fp32", "int8")
-"""What runs here. ONNX Runtime has no fp16 kernels for CPUs: it would run that graph in fp32, another function."""
 
 
 class OnnxSampler:
     """A session on the graph of one precision of a bundle. ``threads``: that run it, None for one on each core.
 
-    It may be called from several threads: they take turns, as each call has all workers.
+    It may be called from several threads: they take turns, as each call has all workers. Raises ParameterError for a
+    precision that no CPU runs, BundleError for one that the bundle lacks, DependencyError without ONNX Runtime,
+    ModelError for a graph it cannot load.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
-        graph = _graph(bundle, precision)
+        graph = check_precision(bundle, precision, "cpu")
         try:
             import onnxruntime
         except ImportError:
-            raise DependencyError("ONNX Runtime is not installed: pip install 'stochastic-biqa[cpu]'") from None
+            raise DependencyError(f"ONNX Runtime is not installed: {pip_install('cpu')}") from None
         contract = bundle.manifest.input
         options = onnxruntime.SessionOptions()
         threads = threads or usable_cores()
@@ -170,17 +170,3 @@ class OnnxSampler:
 def usable_cores() -> int:
     """CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _graph(bundle: Bundle, precision: str) -> str:
-    """The file of a precision that runs here. Raises ParameterError, or BundleError where the bundle lacks it."""
-    if precision not in PRECISIONS:
-        gpu = ": fp16 is for device 'cuda'" if precision == "fp16" else ""
-        raise ParameterError(f"precision on the CPU is one of {', '.join(PRECISIONS)}, not {precision!r}{gpu}")
-    graph = GRAPHS[precision]
-    if graph not in bundle.manifest.files:
-        raise BundleError(
-            f"{bundle.path} has no {graph}: build it again with --{precision} added to its "
-            "`python -m export build …`, or take fp32"
-        )
-    return graph

@@ -142,13 +142,13 @@ def test_too_few_samples_are_marked(ffmpeg: str, env: dict[str, str], folder: Pa
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ("log.ndjson|/nonexistent", "no bundle at /nonexistent"),
+        ("log.ndjson|missing", "no bundle at missing"),
         ("log.ndjson|model|x", 'epsilon is a number above 0, not "x"'),
         ("log.ndjson|model|0,5", 'epsilon is a number above 0, not "0,5"'),
         ("log.ndjson|model||7", "alpha"),
         ("log.ndjson|model|||2.5", 'samples is a whole number above 0, not "2.5"'),
         ("log.ndjson|model||||all", "scope is 'smoothed' or 'reported'"),
-        ("log.ndjson|model|||||/nonexistent", "secret file /nonexistent cannot be read"),
+        ("log.ndjson|model|||||missing", "secret file missing cannot be read"),
         ("log.ndjson|model|||||||-1", 'subsample is a whole number above 0, not "-1"'),
     ],
 )
@@ -166,7 +166,7 @@ def test_an_error_is_marked_and_nothing_more_is_certified(
     assert end == {"type": "end", "frames": 6, "certified": 0, "complete": False}
 
 
-@pytest.mark.parametrize(("parameters", "words"), [("", "log, is not set"), ("/nonexistent/log", "cannot be opened")])
+@pytest.mark.parametrize(("parameters", "words"), [("", "log, is not set"), ("missing/log", "cannot be opened")])
 def test_without_a_log_standard_error_says_so(
     ffmpeg: str, env: dict[str, str], folder: Path, parameters: str, words: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""``python -m export``: the same bundle from another process, inspect, verify, and errors in one line."""
+"""``biqa build`` and its neighbours: the same bundle from another process, inspect, verify, and errors in one line."""
 
 from __future__ import annotations
 
@@ -111,3 +111,33 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_public_names() -> None:
     assert export.__all__ == sorted(export.__all__, key=str.lower)
     assert all(hasattr(export, name) for name in export.__all__)
+
+
+def test_a_defect_is_no_verdict(
+    outsider: Built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback and one line, exit status 2: 1 would be a verdict of ``biqa gate``."""
+    monkeypatch.setattr(sys.modules["export.describe"], "table", lambda _: {}["defect"])
+    assert main(["inspect", str(outsider[0].path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1] == "error: KeyError, a defect of this program: report it with the lines above"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["build", "--sigma", "x"],
+            "error: argument --sigma: 'x' is not a number; python -m export build ",
+        ),
+        (["build", "--size", "9"], "error: argument --size: '9' is not HEIGHTxWIDTH, such as 384x512; "),
+        (["compile", "b"], "error: the following arguments are required: --target; "),
+    ],
+)
+def test_a_wrong_word_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1

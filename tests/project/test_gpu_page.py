@@ -92,7 +92,7 @@ def test_commands_without_a_gpu(shell: Shell, tmp_path: Path) -> None:
     shutil.copytree(DEFAULT_BUNDLE, tmp_path / "fast")
     compiled = shell("biqa compile fast --target cuda")
     assert compiled.returncode == 0, compiled.stderr
-    doctor = shell("biqa doctor --model fast").stdout
+    doctor = shell("biqa doctor --all --model fast").stdout
     assert "kernels        lattice, noise, scores" in doctor
     assert "device cuda    not ready: no NVIDIA driver is here" in doctor
     certified = shell("biqa certify photo.png --model fast --device cuda")

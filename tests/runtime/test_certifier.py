@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import Certificate, Certifier, DeviceError, FrameError, ModelError, ParameterError
+from runtime import Certificate, Certifier, FrameError, ModelError, ParameterError
 from runtime.frames.lattice import Lattice, sigma_in_steps
 from runtime.frames.planes import Conversion
 from runtime.noise.table import noise_table
@@ -246,7 +246,7 @@ def test_bit_depth_must_fit() -> None:
         ({"sampler": 3}, ParameterError, "function of a noisy image"),
         ({"secret": b"short"}, ParameterError, "16 random bytes"),
         ({"public_seed": 1}, ParameterError, "not both"),
-        ({"device": "tpu"}, DeviceError, "tpu"),
+        ({"device": "tpu"}, ParameterError, "tpu"),
         ({"threads": 0}, ParameterError, "threads"),
         ({"model": "somewhere"}, ParameterError, "not both"),
         ({"device": "cuda"}, ParameterError, "belong to a model"),

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from runtime import TrainingError
 from tests.support.photographs import blurred_crops
 from tests.support.resumption import check_resumption
 from training import __main__ as command_line
@@ -189,7 +190,7 @@ def test_scores_off_the_scale_and_unknown_splits_are_refused(
 def test_a_batch_larger_than_the_pictures_is_told_before_reading(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.data import photographs as data
+    from training.data import training_set as data
 
     rows = read_scores(photographs / "scores.csv", photographs)
     monkeypatch.setattr(data, "read_domain", lambda *_, **__: pytest.fail("pictures were read"))
@@ -289,5 +290,76 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         main([command, "--help"])
     out = capsys.readouterr().out
-    assert f"examples:\n  python -m training {command}" in out
+    assert f"examples:\n  biqa train {command}" in out
     assert "mos 0 (bad)" in " ".join(out.split())
+
+
+def test_a_defect_is_no_verdict(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ValueError of ours that nobody expected is no mistake of the user: traceback, one line, exit status 2."""
+
+    def wrong(*_: object) -> None:
+        raise ValueError("shapes do not match")
+
+    monkeypatch.setattr(command_line, "train_denoiser", wrong)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        table = ["--scores", str(photographs / "scores.csv"), "--images", str(photographs)]
+        assert main(["denoiser", *table, "--out", str(tmp_path)]) == 2
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1] == "error: ValueError, a defect of this program: report it with the lines above"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "nan"], "--rate nan: use 0 or more"),
+        (["--rate", "-1"], "--rate -1.0: use 0 or more"),
+        (["--held-back", "2"], "--held-back 2.0: it is a share, use 0 … 1"),
+        (["--decay", "1.5"], "--decay 1.5: it is a share, use 0 … 1"),
+        (["--downscale", "0"], "--downscale 0: use 1 or more"),
+        (["--seed", "-1"], "--seed -1: use 0 or more"),
+        (["--ranking-loss", "none"], "ranking loss 'none' is not known: "),
+        (["--copies", "0"], "copies 0: "),
+        (["--crop", "1000"], "crop 1000 is larger than the pictures, "),
+        (["--batch", "99"], "a batch of 99 cannot be drawn from "),
+        (["--start", "missing.safetensors"], "missing.safetensors"),
+        (["--scores", "latin.csv"], "latin.csv is not UTF-8 text: "),
+        (["--scores", "missing.csv"], "missing.csv"),
+        (["--device", "cuda"], "PyTorch finds no CUDA device here"),
+    ],
+)
+def test_a_users_mistake_is_one_line(
+    words: list[str], said: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("latin.csv").write_bytes("image,mos\né.png,1\n".encode("latin-1"))
+    table = ["--scores", str(photographs / "scores.csv"), "--images", str(photographs), "--out", "out"]
+    small = ["--steps", "1", "--batch", "4", "--crop", "16", "--held-back", "0.3"]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        assert main(["denoiser", *table, *small, *words]) == 2
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert line.startswith(f"error: {said}") or said in line
+
+
+@pytest.mark.parametrize("data", [b"", b"not an archive", b"PK\x03\x04 cut"])
+def test_a_backbone_that_is_none(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "b.npz").write_bytes(data)
+    with pytest.raises(TrainingError, match=r"b\.npz is not an \.npz of ImageNet features"):
+        MobileNetQuality(0.5).load_backbone(tmp_path / "b.npz")
+
+
+def test_a_checkpoint_that_is_none(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "denoiser.checkpoint").write_bytes(b"not a checkpoint")
+    rows = read_scores(photographs / "scores.csv", photographs)
+    with pytest.raises(TrainingError, match=r"denoiser\.checkpoint is not a checkpoint, or is damaged"):
+        train_denoiser(SMALL, rows, tmp_path)

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from runtime.errors import ParameterError
+
 from .training_set import TrainingSet
 
 
@@ -45,7 +47,7 @@ def generator_for(seed: int, step: int, purpose: int = 0) -> torch.Generator:
 def batch_indices(seed: int, step: int, batch: int, count: int) -> Tensor:
     """The ``batch`` pictures of this step, from shuffled passes over ``count`` pictures, at least ``batch``."""
     if not 1 <= batch <= count:
-        raise ValueError(f"a batch of {batch} cannot be drawn from {count} pictures")
+        raise ParameterError(f"a batch of {batch} cannot be drawn from {count} pictures")
     per_epoch = count // batch
     order = torch.randperm(count, generator=generator_for(seed, step // per_epoch, purpose=1))
     start = (step % per_epoch) * batch

@@ -17,22 +17,24 @@ depends on nothing but a name, so that part of a dataset is split as the whole i
 name, which takes about a fifth for ``val``; KADID-10k and TID2013, which distort each reference picture 125 and 120
 times, by the number of the reference, of which every fifth is ``val`` with all that was made from it.
 
-Every reader takes the dataset's folder and raises ValueError, naming what was looked for and where, for a file, column
-or picture that is missing and a score that is not a number on the scale.
+Every reader takes the dataset's folder. It raises TrainingError, naming what was looked for and where, for a file,
+column or picture that is missing and a score that is not a number on the scale.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from runtime.errors import DependencyError
+from runtime.errors import DependencyError, TrainingError
+from runtime.install import pip_install
 
-from .photographs import Photograph, check_pictures, csv_rows, opinion
+from .photographs import Photograph, check_pictures, csv_rows, opinion, read_table
 
 _KONIQ_SPLITS = {"training": "train", "validation": "val", "test": "test"}
 _CLIVE_EXAMPLES = 7
@@ -44,7 +46,7 @@ _DISTORTED = re.compile(r"i(\d+)_(\d+)_\d+\.\w+", re.IGNORECASE)
 
 def _present(path: Path, dataset: str) -> Path:
     if not path.is_file():
-        raise ValueError(f"{path} is missing: --images is to be the folder of {dataset} as its authors publish it")
+        raise TrainingError(f"{path} is missing: --images is to be the folder of {dataset} as its authors publish it")
     return path
 
 
@@ -57,7 +59,9 @@ def _distorted(path: Path, mos: float, table: Path) -> Photograph:
     """A picture named I<reference>_<type>_<level>: its subset is the type's number, its split that of the reference."""
     name = _DISTORTED.fullmatch(path.name)
     if name is None:
-        raise ValueError(f"{table} names {path.name}: I<reference>_<type>_<level>, such as I01_01_1.bmp, was expected")
+        raise TrainingError(
+            f"{table} names {path.name}: I<reference>_<type>_<level>, such as I01_01_1.bmp, was expected"
+        )
     reference, kind = name.groups()
     return Photograph(path, mos, "train" if int(reference) % 5 else "val", kind, reference)
 
@@ -69,12 +73,12 @@ def koniq10k(folder: Path) -> list[Photograph]:
     )
     sizes = [folder / size for size in ("1024x768", "512x384") if (folder / size).is_dir()]
     if not sizes:
-        raise ValueError(f"the pictures of KonIQ-10k are missing: {folder} has neither 1024x768 nor 512x384")
+        raise TrainingError(f"the pictures of KonIQ-10k are missing: {folder} has neither 1024x768 nor 512x384")
     photographs = []
     for _, row in csv_rows(table, ("image_name", "MOS", "set")):
         picture = sizes[0] / row["image_name"]
         if row["set"] not in _KONIQ_SPLITS:
-            raise ValueError(f"{table} has {row['set']!r} as set of {picture.name}: use {', '.join(_KONIQ_SPLITS)}")
+            raise TrainingError(f"{table} has {row['set']!r} as set of {picture.name}: use {', '.join(_KONIQ_SPLITS)}")
         photographs.append(Photograph(picture, opinion(row["MOS"], 1, 100, picture), _KONIQ_SPLITS[row["set"]], "all"))
     return check_pictures(photographs, table)
 
@@ -93,10 +97,15 @@ def _mat(table: Path, variable: str) -> list[Any]:
     """The elements of a vector or of a cell vector of a MATLAB file."""
     from numpy import atleast_1d
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    variables = loadmat(_present(table, "LIVE In the Wild"), squeeze_me=True)
+    _present(table, "LIVE In the Wild")
+    try:
+        variables = loadmat(table, squeeze_me=True)
+    except (MatReadError, ValueError, TypeError, zlib.error) as error:
+        raise TrainingError(f"{table} is not a MATLAB file, or is damaged: {error}") from None
     if variable not in variables:
-        raise ValueError(f"{table} has no variable {variable}: found {sorted(v for v in variables if v[0] != '_')}")
+        raise TrainingError(f"{table} has no variable {variable}: found {sorted(v for v in variables if v[0] != '_')}")
     elements: list[Any] = atleast_1d(variables[variable]).tolist()
     return elements
 
@@ -107,7 +116,7 @@ def clive(folder: Path) -> list[Photograph]:
     names = _mat(table, "AllImages_release")
     scores = _mat(folder / "Data" / "AllMOS_release.mat", "AllMOS_release")
     if len(names) != len(scores):
-        raise ValueError(f"{table} has {len(names)} pictures, AllMOS_release.mat beside it {len(scores)} scores")
+        raise TrainingError(f"{table} has {len(names)} pictures, AllMOS_release.mat beside it {len(scores)} scores")
     photographs = []
     for name, score in list(zip(names, scores, strict=True))[_CLIVE_EXAMPLES:]:
         picture = folder / "Images" / str(name)
@@ -120,16 +129,16 @@ def _sheet(table: Path, columns: Sequence[str]) -> list[tuple[Any, ...]]:
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise DependencyError("openpyxl is not installed: pip install 'stochastic-biqa[train]'") from None
+        raise DependencyError(f"openpyxl is not installed: {pip_install('train', 'openpyxl')}") from None
     try:
         book = load_workbook(table, data_only=True)
     except (BadZipFile, KeyError) as error:
-        raise ValueError(f"{table} is not an Excel workbook: {error}") from None
+        raise TrainingError(f"{table} is not an Excel workbook: {error}") from None
     rows = list(book.worksheets[0].iter_rows(values_only=True))
     header = rows[0] if rows else ()
     missing = [column for column in columns if column not in header]
     if missing:
-        raise ValueError(f"{table} has no column {', '.join(missing)}: found {[c for c in header if c is not None]}")
+        raise TrainingError(f"{table} has no column {', '.join(missing)}: found {[c for c in header if c is not None]}")
     wanted = [header.index(column) for column in columns]
     return [tuple(row[i] for i in wanted) for row in rows[1:] if any(cell is not None for cell in row)]
 
@@ -150,12 +159,12 @@ def tid2013(folder: Path) -> list[Photograph]:
     pictures = folder / "distorted_images"
     files = {file.name.lower(): file for file in pictures.iterdir()} if pictures.is_dir() else {}
     photographs = []
-    for number, line in enumerate(table.read_text().splitlines(), 1):
+    for number, line in enumerate(read_table(table).splitlines(), 1):
         words = line.split()
         if not words:
             continue
         if len(words) != 2:
-            raise ValueError(f"line {number} of {table} is {line!r}: a score and a file name were expected")
+            raise TrainingError(f"line {number} of {table} is {line!r}: a score and a file name were expected")
         picture = files.get(words[1].lower(), pictures / words[1])
         photographs.append(_distorted(picture, opinion(words[0], 0, 9, picture), table))
     return check_pictures(photographs, table)

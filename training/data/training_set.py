@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import TrainingError
 from runtime.frames.lattice import to_lattice
 
 from .photographs import Photograph, read_rgb
@@ -18,7 +19,7 @@ def _middle(values: NDArray[np.int32], size: tuple[int, int], path: Path) -> NDA
     """The middle h×w of 3×H×W lattice values."""
     (height, width), (h, w) = values.shape[1:], size
     if height < h or width < w:
-        raise ValueError(f"{path} is {(height, width)} on the domain, smaller than the size {size} asked for")
+        raise TrainingError(f"{path} is {(height, width)} on the domain, smaller than the size {size} asked for")
     top, left = (height - h) // 2, (width - w) // 2
     return values[:, top : top + h, left : left + w]
 
@@ -33,13 +34,13 @@ def read_domain(
 ) -> NDArray[np.uint16]:
     """Every picture on the engine's domain: uint16 N×3×h×w sums of k² code values.
 
-    ``size``: (h, w) on the domain, to cut the middle out of larger pictures. Raises ValueError for a smaller picture
+    ``size``: (h, w) on the domain, to cut the middle out of larger pictures. Raises TrainingError for a smaller picture
     and, without a size, where pictures are not all of one.
     """
     from tqdm import tqdm
 
     if size is not None and min(size) < 1:
-        raise ValueError(f"a size of {size} holds no picture")
+        raise TrainingError(f"a size of {size} holds no picture")
     domain: NDArray[np.uint16] | None = None
     for index, photograph in enumerate(tqdm(photographs, "reading", disable=None if progress else True)):
         values = to_lattice(read_rgb(photograph.path), downscale=downscale).values
@@ -48,13 +49,13 @@ def read_domain(
         if domain is None:
             domain = np.empty((len(photographs), *values.shape), np.uint16)
         if values.shape != domain.shape[1:]:
-            raise ValueError(
+            raise TrainingError(
                 f"{photograph.path} is {values.shape[1:]} on the domain, the first picture {domain.shape[2:]}: "
                 "--size cuts the middle out of all of them"
             )
         domain[index] = values
     if domain is None:
-        raise ValueError("no pictures to read")
+        raise TrainingError("no pictures to read")
     return domain
 
 
@@ -103,17 +104,17 @@ def read_training_set(
 ) -> TrainingSet:
     """Read the ``train`` photographs; the other splits are never touched.
 
-    Raises ValueError as :func:`read_domain`, and before reading where there are too few for a ``batch``.
+    Raises TrainingError as :func:`read_domain`, and before reading where there are too few for a ``batch``.
     """
     chosen = [p for p in photographs if p.split == "train"]
     learn, watch = held_back_split(chosen, held_back, seed)
     if len(watch) < 3 or len(learn) < 3:
-        raise ValueError(
+        raise TrainingError(
             f"there are {len(chosen)} train pictures: a held-back share of {held_back} leaves {len(learn)} to "
             f"train on and {len(watch)} to choose by, and 3 of each are the least"
         )
     if not 1 <= batch <= len(learn):
-        raise ValueError(
+        raise TrainingError(
             f"a batch of {batch} cannot be drawn from {len(learn)} pictures to train on: use --batch 1 … {len(learn)}"
         )
     return TrainingSet(

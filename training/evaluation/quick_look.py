@@ -13,6 +13,7 @@ exported bundle, with intervals and widths; this is the quick look at weights.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from runtime.errors import ParameterError
 from runtime.frames.lattice import Lattice, to_lattice
 from runtime.noise.draw import draw_noise
 from runtime.noise.table import table_for
@@ -91,15 +93,17 @@ def evaluate(
 ) -> None:
     """Print, and optionally write as JSON, the correlations on one split.
 
-    Raises ValueError for fewer than 3 pictures and for samples or a limit below 1.
+    Raises ParameterError for fewer than 3 pictures and for samples or a limit below 1.
     """
     if samples < 1:
-        raise ValueError(f"samples {samples}: a median needs at least 1 noisy copy a picture")
+        raise ParameterError(f"samples {samples}: a median needs at least 1 noisy copy a picture")
+    if not 0 < sigma < math.inf:
+        raise ParameterError(f"sigma {sigma}: it is the noise level for pictures in [0, 1], such as 0.12")
     if limit is not None and limit < 1:
-        raise ValueError(f"limit {limit}: it is the number of pictures to score, at least 3")
+        raise ParameterError(f"limit {limit}: it is the number of pictures to score, at least 3")
     chosen = [p for p in photographs if p.split == split][:limit]
     if len(chosen) < 3:
-        raise ValueError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")
+        raise ParameterError(f"there are {len(chosen)} pictures of split {split!r}: a correlation needs 3")
     metric = frozen_metric(weights=metric_weights)
     pair = Scorer(frozen_metric(weights=denoised_metric_weights), frozen_denoiser(weights=denoiser_weights)).eval()
     rows = []

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from runtime.errors import TrainingError
+
 from .bilinear import bilinear_025
 from .mobilenet import BackboneMetric, mobilenet_v1_025, mobilenet_v1_050
 from .unet import UNet
@@ -48,25 +50,25 @@ METRICS = {
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Read a safetensors file into the network. Raises ValueError that names a file which does not fit, OSError."""
+    """Read a safetensors file into the network. Raises TrainingError that names a file which does not fit, OSError."""
     try:
         network.load_state_dict(load_file(path))
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from None
+        raise TrainingError(f"{path} is not a safetensors file: {error}") from None
     except RuntimeError as error:  # PyTorch's, of names and shapes; the rest of its lines name every one
         first, *others = (line.strip() for line in str(error).splitlines())
-        raise ValueError(
+        raise TrainingError(
             f"{path} holds the weights of another network or width than {type(network).__name__} as asked for: "
             f"{(others[0] if others else first)[:200]}"
         ) from None
 
 
 def metric_weights(name: str, weights: Path | None = None) -> Path:
-    """The given weights, else the committed ones of one of ``METRICS``. Raises ValueError where there are none."""
+    """The given weights, else the committed ones of one of ``METRICS``. Raises TrainingError where there are none."""
     path = weights or METRICS[name].weights
     if path is None:
-        raise ValueError(
-            f"no weights of {name} are committed: train them with python -m training metric --network {name} "
+        raise TrainingError(
+            f"no weights of {name} are committed: train them with biqa train metric --network {name} "
             "and name the file as metric weights"
         )
     return path

@@ -15,11 +15,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from runtime.errors import TrainingError
 
 _BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 """Pointwise output channels at width 1 and the stride of the depthwise convolution before it."""
@@ -77,18 +80,26 @@ class BackboneMetric(nn.Module, ABC):
         return 100 * torch.sigmoid(self.head(self.features(image)).squeeze(1))
 
     def load_backbone(self, archive: Path) -> None:
-        """Take the 27 convolutions from an ``.npz`` with keys convNN.weight, .bias, .stride, .groups."""
-        with np.load(archive) as arrays, torch.no_grad():
-            for index, convolution in enumerate(self._ordered):
-                weight = torch.from_numpy(arrays[f"conv{index:02d}.weight"])
-                if weight.shape != convolution.weight.shape:
-                    raise ValueError(
-                        f"{archive}: convolution {index} is {tuple(weight.shape)}, this width needs "
-                        f"{tuple(convolution.weight.shape)}"
-                    )
-                convolution.weight.copy_(weight)
-                assert convolution.bias is not None
-                convolution.bias.copy_(torch.from_numpy(arrays[f"conv{index:02d}.bias"]))
+        """Take the 27 convolutions from an ``.npz`` with keys convNN.weight, .bias, .stride, .groups.
+
+        Raises TrainingError for another file, or for convolutions of another width; OSError for none.
+        """
+        try:
+            with archive.open("rb") as file, np.load(file) as arrays, torch.no_grad():
+                for index, convolution in enumerate(self._ordered):
+                    assert convolution.bias is not None
+                    weight, bias = (torch.from_numpy(arrays[f"conv{index:02d}.{part}"]) for part in ("weight", "bias"))
+                    if weight.shape != convolution.weight.shape:
+                        raise TrainingError(
+                            f"{archive}: convolution {index} is {tuple(weight.shape)}, this width needs "
+                            f"{tuple(convolution.weight.shape)}"
+                        )
+                    convolution.weight.copy_(weight)
+                    convolution.bias.copy_(bias)
+        except TrainingError:
+            raise
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(f"{archive} is not an .npz of ImageNet features: {error}") from None
 
 
 class MobileNetQuality(BackboneMetric):

@@ -22,6 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from runtime.errors import ParameterError
+
 from ..data.batches import batch_indices, crops, generator_for, noisy
 from ..data.faults import with_faults
 from ..data.photographs import Photograph
@@ -30,7 +32,7 @@ from ..evaluation.held_back import measure
 from ..networks import UNDEFENDED_METRIC, frozen_metric, load_weights, metric_weights
 from ..networks.unet import UNet
 from .loop import save_config, save_weights, train
-from .options import check_objective
+from .options import check_numbers, check_objective
 from .ranking import RANKINGS
 
 
@@ -63,6 +65,7 @@ class DenoiserConfig:
     metric_weights: str = ""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_objective(metric=self.metric, ranking_loss=self.ranking_loss, spread=self.spread, copies=self.copies)
 
     @property
@@ -92,7 +95,7 @@ def train_denoiser(
     """Train on the ``train`` photographs; write ``denoiser.safetensors`` and ``denoiser.json`` into ``out``.
 
     ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Returns what was measured on
-    the pictures held back: see :func:`measure`. Raises ValueError for photographs or a configuration that cannot be
+    the pictures held back: see :func:`measure`. Raises ParameterError for photographs or a configuration that cannot be
     used, OSError for a missing file.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +107,7 @@ def train_denoiser(
         size=size,
     )  # fmt: skip
     if config.crop > min(data.domain.shape[2:]):
-        raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
+        raise ParameterError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
     metric = config.frozen_metric().to(device) if config.sees_score else None
 
     network = UNet(config.width)

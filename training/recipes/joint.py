@@ -24,6 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from runtime.errors import ParameterError
+
 from ..data.batches import batch_indices, crops, generator_for, noisy
 from ..data.faults import with_faults
 from ..data.photographs import Photograph
@@ -34,7 +36,7 @@ from ..networks.unet import UNet
 from ..smoothed_loss import Scorer
 from .loop import save_config, save_weights, train
 from .metric import batch_loss
-from .options import check_objective
+from .options import check_numbers, check_objective
 from .ranking import RANKINGS
 
 
@@ -71,6 +73,7 @@ class JointConfig:
     faults: float = 0.2
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_objective(metric=self.metric, ranking_loss=self.ranking_loss, spread=self.spread, copies=self.copies)
 
     def files(self) -> dict[str, Path]:
@@ -93,7 +96,7 @@ def train_joint(
     """Train on the ``train`` photographs; write both weights, in half precision, and ``joint.json`` into ``out``.
 
     ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. Returns what was measured on
-    the pictures held back, with the weights as stored: see :func:`measure`. Raises ValueError for photographs or a
+    the pictures held back, with the weights as stored: see :func:`measure`. Raises ParameterError for photographs or a
     configuration that cannot be used, OSError for a missing file.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +113,7 @@ def train_joint(
         size=size,
     )  # fmt: skip
     if config.crop > min(data.domain.shape[2:]):
-        raise ValueError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
+        raise ParameterError(f"crop {config.crop} is larger than the pictures, {data.domain.shape[2:]} on the domain")
     for module in (network, undefended):
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(

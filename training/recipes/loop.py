@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from runtime.atomic import whole_file
+from runtime.errors import TrainingError
 
 
 def cosine_with_warmup(step: int, steps: int, warmup: int) -> float:
@@ -57,15 +59,20 @@ def train(
     """Run ``steps`` updates and return the averaged network; resume from ``checkpoint`` if it is there.
 
     ``loss_of_step(t)`` is the scalar loss of step t. ``fingerprint`` describes the run: a checkpoint of
-    another one is refused with ValueError instead of being mixed in.
+    another one is refused with TrainingError instead of being mixed in.
     """
     average = copy.deepcopy(network)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     first = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        try:
+            state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f"{checkpoint} is not a checkpoint, or is damaged ({type(error).__name__}): delete it"
+            ) from None
         if state["fingerprint"] != fingerprint:
-            raise ValueError(f"{checkpoint} belongs to another configuration: delete it or choose another --out")
+            raise TrainingError(f"{checkpoint} belongs to another configuration: delete it or choose another --out")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from runtime.errors import ParameterError
+
 from ..data.batches import batch_indices, generator_for
 from ..data.photographs import Photograph
 from ..data.training_set import cut_to, read_training_set
@@ -22,6 +24,7 @@ from ..evaluation.correlation import plcc, srocc
 from ..networks import METRICS
 from ..networks.mobilenet import BackboneMetric
 from .loop import save_config, save_weights, train
+from .options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class MetricConfig:
     held_back: float = 0.08
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.network not in METRICS:
-            raise ValueError(f"network {self.network!r} is not known: use one of {', '.join(METRICS)}")
+            raise ParameterError(f"network {self.network!r} is not known: use one of {', '.join(METRICS)}")
 
 
 def predict(network: nn.Module, domain: np.ndarray, steps: int, batch: int = 16) -> np.ndarray:
@@ -98,7 +102,7 @@ def train_metric(
     """Train on the ``train`` photographs; write ``metric.safetensors`` and ``metric.json`` into ``out``.
 
     ``size``: (h, w) on the domain, the middle to train on where pictures differ in size. ``half``: store
-    the weights in half precision, and measure them so. Raises ValueError for photographs or a configuration that
+    the weights in half precision, and measure them so. Raises ParameterError for photographs or a configuration that
     cannot be used, OSError for a missing file.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ def train_metric(
     domain, mos, lattice_steps, learn, watch = data.domain, data.mos, data.steps, data.learn, data.watch
     height, width = domain.shape[2:]
     if config.crop > min(height, width):
-        raise ValueError(f"crop {config.crop} is larger than the pictures, {(height, width)} on the domain")
+        raise ParameterError(f"crop {config.crop} is larger than the pictures, {(height, width)} on the domain")
 
     network = METRICS[config.network].make()
     network.load_backbone(backbone)

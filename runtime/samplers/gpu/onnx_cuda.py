@@ -17,15 +17,18 @@ import numpy as np
 from ...bundle.manifest import GRAPHS
 from ...bundle.store import Bundle
 from ...errors import BundleError, DependencyError, DeviceError
+from ...install import pip_install
 from ..checks import first_line
 from .loop import GpuSampler
 from .pycuda import PyCudaDevice
 
 PROVIDER = "CUDAExecutionProvider"
 BATCH = 8
-"""Pictures a call where the graph leaves it open."""
+"""Noisy copies a call where the graph leaves it open."""
 
-INSTALL = "pip uninstall onnxruntime, then pip install 'stochastic-biqa[gpu]'"
+
+def _install() -> str:
+    return f"pip uninstall onnxruntime, then {pip_install('gpu')}"
 
 
 def load_onnxruntime() -> Any:
@@ -33,9 +36,9 @@ def load_onnxruntime() -> Any:
     try:
         import onnxruntime
     except Exception as error:  # a broken installation fails in any way it likes
-        raise DependencyError(f"onnxruntime-gpu cannot be used ({first_line(error)}): {INSTALL}") from None
+        raise DependencyError(f"onnxruntime-gpu cannot be used ({first_line(error)}): {_install()}") from None
     if PROVIDER not in onnxruntime.get_available_providers():
-        raise DependencyError(f"the onnxruntime that is installed has no {PROVIDER}: {INSTALL}")
+        raise DependencyError(f"the onnxruntime that is installed has no {PROVIDER}: {_install()}")
     return onnxruntime
 
 

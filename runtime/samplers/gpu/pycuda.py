@@ -17,14 +17,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...bundle.store import Bundle
 from ...errors import DependencyError, DeviceError
+from ...install import pip_install
 from ..checks import first_line
 from .kernels import KERNELS, SOURCES, choose_file
 from .nvidia import readable
 
-INSTALL = "pip install 'stochastic-biqa[tensorrt]' (PyCUDA is built on your machine: docs/gpu.md says what that takes)"
-
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for: no waiting for the legacy default stream
 _SYSTEM_SHARED = 1024  # bytes a block that the driver keeps for itself, from compute capability 8.0
+
+
+def install_advice() -> str:
+    """How to get PyCUDA."""
+    return f"{pip_install('tensorrt', 'pycuda')} (it is built on your machine: docs/gpu.md says what that takes)"
 
 
 class PyCudaDevice:
@@ -145,7 +149,7 @@ def load_pycuda() -> Any:
     try:
         import pycuda.driver
     except ImportError as error:
-        raise DependencyError(f"PyCUDA cannot be used ({first_line(error)}): {INSTALL}") from None
+        raise DependencyError(f"PyCUDA cannot be used ({first_line(error)}): {install_advice()}") from None
     return pycuda.driver
 
 

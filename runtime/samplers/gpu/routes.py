@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...bundle.manifest import FLAVOURS
-from ...bundle.plans import Target, check_precision, find_plan, narrowest
+from ...bundle.plans import Target, find_plan
+from ...bundle.precisions import check_precision, narrowest
 from ...bundle.store import Bundle
 from ...errors import BundleError, DependencyError, DeviceError
 from .kernels import SOURCES, add_kernels, choose_file, ptx_file
 from .loop import GpuSampler
 from .nvidia import Gpu, find_gpus
 from .onnx_cuda import PROVIDER, load_onnxruntime, open_onnx_cuda
-from .pycuda import INSTALL
+from .pycuda import install_advice
 from .tensorrt import open_tensorrt
 from .tensorrt_modules import load_flavour
 
@@ -42,12 +43,15 @@ class Route:
 
 
 def find_route(bundle: Bundle, precision: str | None = None) -> Route:
-    """Look at driver, packages and bundle; nothing is started. Raises DeviceError for a precision it does not have."""
+    """Look at driver, packages and bundle; nothing is started.
+
+    Raises ParameterError for a precision that no GPU runs, BundleError for one that the bundle lacks.
+    """
     chosen = narrowest(bundle) if precision is None else precision
-    check_precision(bundle, chosen)
+    check_precision(bundle, chosen, "cuda")
     gpu, missing = _gpu()
     if find_spec("pycuda") is None:
-        missing.append(f"PyCUDA is not installed: {INSTALL}")
+        missing.append(f"PyCUDA is not installed: {install_advice()}")
     if (why := _no_kernels(bundle, gpu)) is not None:
         missing.append(why)
     reasons = []
@@ -68,7 +72,10 @@ def find_route(bundle: Bundle, precision: str | None = None) -> Route:
 
 
 def open_route(bundle: Bundle, precision: str | None = None) -> GpuSampler:
-    """A sampler on the GPU. Raises DeviceError naming every missing piece; the CPU is never used instead."""
+    """A sampler on the GPU. Raises DeviceError naming every missing piece; the CPU is never used instead.
+
+    Raises also what :func:`find_route` raises.
+    """
     route = find_route(bundle, precision)
     if route.missing or route.gpu is None:
         pieces = ". ".join(f"({number}) {piece}" for number, piece in enumerate(route.missing, 1))

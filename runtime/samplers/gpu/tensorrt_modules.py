@@ -11,14 +11,17 @@ from typing import Any
 
 from ...bundle.manifest import FLAVOURS
 from ...errors import DependencyError
+from ...install import pip_install
 
 MODULE_NAMES = dict(zip(FLAVOURS, (("tensorrt",), ("tensorrt_rtx", "tensorrt_rtx_bindings")), strict=True))
 """Flavour → names its module goes by; NVIDIA's RTX wheels come with and without the package around the bindings."""
 
-INSTALL = {
-    "tensorrt": "install TensorRT 10 or later for your CUDA from NVIDIA (developer.nvidia.com/tensorrt)",
-    "tensorrt-rtx": "pip install 'stochastic-biqa[rtx]'",
-}
+
+def install_advice(flavour: str) -> str:
+    """How to get a flavour. Full TensorRT is not on the public index."""
+    if flavour == "tensorrt":
+        return "install TensorRT 10 or later for your CUDA from NVIDIA (developer.nvidia.com/tensorrt)"
+    return pip_install("rtx")
 
 
 def load_flavour(flavour: str) -> Any:
@@ -32,7 +35,7 @@ def load_flavour(flavour: str) -> Any:
                 reason = str(error)
         except (ImportError, OSError, RuntimeError) as error:  # its libraries are missing or need another driver
             reason = f"{type(error).__name__}: {error}"
-    raise DependencyError(f"{flavour} cannot be used, {reason}: {INSTALL[flavour]}")
+    raise DependencyError(f"{flavour} cannot be used, {reason}: {install_advice(flavour)}")
 
 
 def make_logger(trt: Any) -> Any:

@@ -116,7 +116,7 @@ def test_spills_are_refused() -> None:
 
 def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(DependencyError, match=r"stochastic-biqa\[kernels\]"):
+    with pytest.raises(DependencyError, match=r"pip install .*'nvidia-cuda-nvrtc>=13'$"):
         compile_kernels()
 
 
@@ -166,7 +166,8 @@ def test_without_the_compiler_a_build_says_how_to_go_on(
     before = (copy.path / "manifest.json").read_bytes()
     assert main(["compile", str(copy.path), "--target", "cuda", "--quiet"]) == 2
     assert capsys.readouterr().err == (
-        "error: NVRTC, the compiler of the GPU kernels, is not installed: pip install 'stochastic-biqa[kernels]'\n"
+        "error: NVRTC, the compiler of the GPU kernels, is not installed: pip install "
+        "'cuda-bindings>=13' 'nvidia-cuda-nvrtc>=13'\n"
     )
     assert (copy.path / "manifest.json").read_bytes() == before
     out = copy.path.with_name("built")
@@ -174,7 +175,7 @@ def test_without_the_compiler_a_build_says_how_to_go_on(
     assert main([*command, "--target", "cuda", "--out", str(out), "--quiet"]) == 0
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("not ready for cuda yet: NVRTC, the compiler of the GPU kernels, is not installed")
-    assert second == f"on the machine that will run it: python -m export compile {out} --target cuda"
+    assert second == f"on the machine that will run it: biqa compile {out} --target cuda"
     assert not any(name.startswith("kernels/") for name in open_bundle(out).manifest.files)
 
 

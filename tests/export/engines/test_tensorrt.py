@@ -77,11 +77,11 @@ def test_the_finishing_command_asks_for_the_same() -> None:
     words = "compile b --target tensorrt --precision fp16 --engine-batch 4 --sizes 32x32 540x960 1080x1920"
     words += " --hardware ampere+ --version-compatible --timing-cache t.cache"
     (request,) = requests_of(_parser().parse_args(words.split()))
-    assert finishing_command(Path("b"), request) == f"python -m export {words}"
+    assert finishing_command(Path("b"), request) == f"biqa {words}"
     words = "compile b --target tensorrt-rtx --sm 89 --sm 120"
     (request,) = requests_of(_parser().parse_args(words.replace("120", "12.0").split()))
     assert request == Request("tensorrt-rtx", sms=["sm89", "sm120"])
-    assert finishing_command(Path("b"), request) == f"python -m export {words}"
+    assert finishing_command(Path("b"), request) == f"biqa {words}"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_build_without_a_compiler_finishes_the_bundle_and_says_how_to_go_on(
     out_text, err = capsys.readouterr()
     assert out_text.strip() == str(out)
     assert "not ready for tensorrt yet: tensorrt cannot be used" in err
-    assert err.rstrip().endswith(f"python -m export compile {out} --target tensorrt")
+    assert err.rstrip().endswith(f"biqa compile {out} --target tensorrt")
     assert open_bundle(out).manifest.engines == {}
     assert main(["compile", str(out), "--target", "tensorrt"]) == 2
     assert "error: tensorrt cannot be used" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from runtime.bundle.manifest import PlanKey, Profile
 from runtime.bundle.plans import Target, find_plan, plan_name, read_plan
 from runtime.bundle.store import Bundle, file_entry, write_bundle
-from runtime.errors import BundleError, DeviceError
+from runtime.errors import BundleError, DeviceError, ParameterError
 from tests.support.tiny import tiny_bundle
 
 VERSION = "1.7.1.116"
@@ -65,7 +65,7 @@ def test_every_other_plan_is_refused_with_its_reason(tmp_path: Path, change: dic
     with pytest.raises(DeviceError) as refused:
         find(bundle, batch=8)
     assert said in str(refused.value)
-    command = f"`python -m export compile {bundle.path} --target tensorrt-rtx --sm 89 --precision fp32`"
+    command = f"`biqa compile {bundle.path} --target tensorrt-rtx --sm 89 --precision fp32`"
     assert command in str(refused.value)
 
 
@@ -88,13 +88,13 @@ def test_the_plan_tuned_nearest_is_taken(tmp_path: Path) -> None:
 
 def test_no_engine_and_no_graph(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b")
-    with pytest.raises(DeviceError, match=r"it holds no engine.*export compile"):
+    with pytest.raises(DeviceError, match=r"it holds no engine.*biqa compile"):
         find(bundle)
     with pytest.raises(DeviceError, match="--target tensorrt --precision fp32"):
         find(bundle, Target("tensorrt", "11.4.0", "sm90"))
-    with pytest.raises(DeviceError, match=r"no model.fp16.onnx: build it again with .* --fp16"):
+    with pytest.raises(BundleError, match=r"no model.fp16.onnx: build it again with --fp16 added"):
         find(bundle, precision="fp16")
-    with pytest.raises(DeviceError, match="fp32 or fp16, not 'int4'"):
+    with pytest.raises(ParameterError, match="fp32 or fp16, not 'int4'"):
         find(bundle, precision="int4")
 
 
@@ -102,10 +102,10 @@ def test_no_engine_and_no_graph(tmp_path: Path) -> None:
 def test_damaged_plans_are_not_opened(tmp_path: Path, data: bytes) -> None:
     bundle = with_engines(tmp_path / "b", {})
     (bundle.path / NAME).write_bytes(data)
-    with pytest.raises(BundleError, match=r"size or SHA-256 differs.*compiled again with `python -m export compile"):
+    with pytest.raises(BundleError, match=r"size or SHA-256 differs.*compiled again with `biqa compile"):
         read_plan(bundle, NAME, TARGET)
     (bundle.path / NAME).unlink()
-    with pytest.raises(BundleError, match="python -m export compile"):
+    with pytest.raises(BundleError, match="biqa compile"):
         read_plan(bundle, NAME, TARGET)
 
 

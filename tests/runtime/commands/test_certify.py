@@ -75,6 +75,19 @@ def test_standard_output_holds_only_the_log(capsys: pytest.CaptureFixture[str]) 
     assert err.startswith("tiny score: ")
 
 
+def test_progress_in_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("runtime.commands.progress.PERIOD", 0.0)
+    assert certify("picture.png") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("picture.png: 64 of 101 samples, 63%, about ")
+    assert lines[1].startswith("picture.png: 101 of 101 samples, 100%, about 0 s left")
+    assert certify("picture.png", "--quiet") == 0
+    assert capsys.readouterr().err.startswith("tiny score: ")
+
+
 def test_ndjson(capsys: pytest.CaptureFixture[str]) -> None:
     assert certify("clip.mp4", "picture.png", "--ndjson") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -259,6 +272,21 @@ def test_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert "use n ≥ 331" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("scope", ["smoothed", "reported"])
+def test_plan_says_who_spends_alpha(scope: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--model", "model", "--alpha", "0.001", "--frames", "4", "--scope", scope]
+    assert main([*words, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert sum(made["shares"].values()) == pytest.approx(made["alpha"], rel=1e-15) == 0.00025
+    assert len(made["shares"]) == (2 if scope == "smoothed" else 4)
+    assert main(words) == 0
+    rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    rows = {name.strip(): float(value) for name, value in rows.items()}
+    together, frames = rows.pop("together"), rows.pop("in 4 frames")
+    assert rows == made["shares"]
+    assert (together, frames) == (0.00025, 0.001)
+
+
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["doctor", "--json"])
     made = json.loads(capsys.readouterr().out)
@@ -268,17 +296,35 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(made["gpu"]) == {"driver", "tensorrt", "tensorrt_rtx", "pycuda", "nvrtc", "kernels", "engines"}
     assert all(part["found"] or part["install"] for part in made["gpu"].values())
     assert (made["noise"]["path"] == "compiled") is (made["noise"]["install"] is None)
-    main(["doctor"])
+    main(["doctor", "--all"])
     text = capsys.readouterr().out
     assert "device cpu" in text
     assert "nvrtc" in text
+    assert "onnxscript" in text
+
+
+def test_doctor_is_short_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a CPU takes, and one line of the GPU."""
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line][1:7] == ["numpy", "scipy", "onnxruntime", "av", "pillow", "tqdm"]
+    assert [line for line in lines if "cuda" in line] == [lines[-1]]
+    assert not any("nvrtc" in line or "torch" in line for line in lines)
+
+
+@pytest.mark.parametrize("options", [[], ["--all"]])
+def test_doctor_says_once_that_the_model_is_missing(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", "nope", *options]) == 1
+    out = capsys.readouterr().out
+    assert out.count("no bundle at nope") == 1
+    assert "device cuda    not examined: it takes a model" in out
 
 
 @pytest.mark.parametrize("command", ["certify", "plan", "replay", "doctor"])
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    assert f"python -m runtime {command}" in capsys.readouterr().out.split("example")[1]
+    assert f"biqa {command}" in capsys.readouterr().out.split("example")[1]
 
 
 def test_printed_bounds_are_rounded_outwards(capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,5 +192,5 @@ def test_help_has_examples_and_exit_statuses(command: str, capsys: pytest.Captur
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     out = capsys.readouterr().out
-    assert f"python -m runtime {command}" in out.split("examples")[1]
+    assert f"biqa {command}" in out.split("examples")[1]
     assert "exit status: 0" in out

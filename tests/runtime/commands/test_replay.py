@@ -181,7 +181,7 @@ def refused(record: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> st
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "is not a log of `python -m runtime certify, gate or compare --json`: " in err
+    assert "is not a log of `biqa certify, gate or compare --json`: " in err
     return err
 
 

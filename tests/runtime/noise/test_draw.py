@@ -29,7 +29,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Each of the two paths of ``draw``. Where one of them is missing its tests say so."""
     compiled = request.param == "compiled"
     if compiled and not noise.COMPILED:
-        pytest.skip("_noise.c was not compiled: see `python -m runtime doctor`")
+        pytest.skip("_noise.c was not compiled: see `biqa doctor`")
     monkeypatch.setattr(noise, "COMPILED", compiled)
 
 
@@ -38,7 +38,7 @@ def _both_paths(
 ) -> list[np.ndarray]:
     """What either path draws, over different rubbish, as bits."""
     if not noise.COMPILED:
-        pytest.skip("_noise.c was not compiled: see `python -m runtime doctor`")
+        pytest.skip("_noise.c was not compiled: see `biqa doctor`")
     drawn = []
     for compiled in (True, False):
         out = np.full(shape, 77 + compiled, dtype)

@@ -88,7 +88,7 @@ def test_no_precision_stands_in_for_another(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b")
     with pytest.raises(BundleError, match=r"has no model\.int8\.onnx: build it again with --int8 added"):
         Certifier(bundle.path, precision="int8")
-    with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
+    with pytest.raises(ParameterError, match="'cpu' is fp32 or int8, not 'fp16'; fp16 is for device 'cuda'"):
         Certifier(bundle.path, precision="fp16")
     with pytest.raises(ParameterError, match="device, precision and threads belong to a model"):
         Certifier(sampler=clamped_mean, sigma=0.12, precision="int8")

@@ -182,7 +182,7 @@ def test_spaq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="not an Excel workbook"):
         spaq(tmp_path)
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(DependencyError, match=r"stochastic-biqa\[train\]"):
+    with pytest.raises(DependencyError, match=r"openpyxl is not installed: pip install 'openpyxl>=3\.1'$"):
         spaq(tmp_path)
 
 

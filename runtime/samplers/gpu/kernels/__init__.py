@@ -88,7 +88,7 @@ def ptx_file(module: str) -> str:
 
 def add_kernels(bundle: object = "BUNDLE") -> str:
     """What to do about a bundle, given by its path, that lacks them."""
-    return f"add the GPU kernels with `python -m export compile {bundle} --target cuda`"
+    return f"add the GPU kernels with `biqa compile {bundle} --target cuda`"
 
 
 def choose_file(files: Collection[str], module: str, capability: tuple[int, int]) -> str:

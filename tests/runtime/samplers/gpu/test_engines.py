@@ -184,7 +184,7 @@ def test_other_ends_and_sizes_are_refused(tmp_path: Path) -> None:
         _engine(_Trt(rtx=True, ends=("lattice", "score")), tmp_path / "a")
     engine = _engine(_Trt(rtx=True), tmp_path / "b")
     engine.check_size(1080, 1920)
-    with pytest.raises(DeviceError, match=r"does not take 1921×1080: it takes 8×8 to 1920×1080, .* `python -m export"):
+    with pytest.raises(DeviceError, match=r"does not take 1921×1080: it takes 8×8 to 1920×1080, .* `biqa compile"):
         engine.check_size(1080, 1921)
 
 

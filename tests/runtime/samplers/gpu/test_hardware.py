@@ -19,6 +19,7 @@ import pytest
 from runtime import BundleError, Certifier, DependencyError, DeviceError, FrameError
 from runtime.bundle.manifest import MODEL
 from runtime.bundle.plans import Target, find_plan
+from runtime.bundle.precisions import check_precision
 from runtime.bundle.store import Bundle, file_entry, open_bundle, write_bundle
 from runtime.frames.lattice import Lattice, sigma_in_steps, steps, to_lattice
 from runtime.noise.draw import draw_noise, key_words
@@ -129,8 +130,8 @@ def test_lattice_is_numpys(run: Run, dtype: type, downscale: int) -> None:
 @pytest.fixture(params=["fp32", "fp16"])
 def precision(request: pytest.FixtureRequest, bundle: Bundle) -> str:
     try:
-        routes.check_precision(bundle, request.param)
-    except DeviceError as error:
+        check_precision(bundle, request.param, "cuda")
+    except BundleError as error:
         pytest.skip(str(error))
     return str(request.param)
 

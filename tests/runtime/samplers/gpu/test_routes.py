@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Certifier, DependencyError, DeviceError, ParameterError
+from runtime import BundleError, Certifier, DependencyError, DeviceError, ParameterError
 from runtime.__main__ import main
 from runtime.bundle.plans import Target, plan_name
 from runtime.bundle.store import write_bundle
@@ -76,10 +76,11 @@ def test_the_precision_is_the_bundles_not_the_machines(machine: Callable[..., No
     assert routes.find_route(bundle, "fp32").plan == PLAN
     both = gpu_bundle(tmp_path / "c", "fp32", "fp16", fp16=True)
     assert routes.find_route(both).plan == plan_name("sm89", "tensorrt-rtx", VERSION, "fp16")
-    with pytest.raises(DeviceError, match=r"no model.fp16.onnx: build it again with .* --fp16"):
+    with pytest.raises(BundleError, match=r"no model.fp16.onnx: build it again with --fp16 added to its `biqa build"):
         routes.find_route(gpu_bundle(tmp_path / "d"), "fp16")
-    with pytest.raises(DeviceError, match="precision fp32 or fp16, not 'int4'"):
-        routes.find_route(bundle, "int4")
+    for other, there in (("int4", "$"), ("int8", "; int8 is for device 'cpu'$")):
+        with pytest.raises(ParameterError, match=f"precision on device 'cuda' is fp32 or fp16, not '{other}'{there}"):
+            routes.find_route(bundle, other)
 
 
 def test_every_missing_piece_is_named(machine: Callable[..., None], tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_every_missing_piece_is_named(machine: Callable[..., None], tmp_path: Pa
     said = str(refused.value).replace(str(tmp_path / "b"), "BUNDLE")
     for piece in (
         "nothing is run elsewhere", "no NVIDIA driver", "PyCUDA is not installed: pip install",
-        "`python -m export compile BUNDLE --target cuda`", "tensorrt cannot be used", "tensorrt-rtx cannot be used",
+        "`biqa compile BUNDLE --target cuda`", "tensorrt cannot be used", "tensorrt-rtx cannot be used",
         "onnxruntime-gpu is not installed", "BUNDLE has no lattice kernel",
     ):  # fmt: skip
         assert piece in said
@@ -123,7 +124,7 @@ def test_kernels_of_a_newer_cuda(machine: Callable[..., None], tmp_path: Path) -
     bundle = gpu_bundle(tmp_path / "b")
     for compiler, said in (
         ("13.9", ()),
-        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this device runs CUDA up to 13.1",)),
+        ("14.0", ("the bundle's kernels were compiled for CUDA 14.0, this driver runs CUDA up to 13.1",)),
     ):
         manifest = replace(bundle.manifest, made_with={"nvrtc": compiler})
         newer = write_bundle(bundle.path, manifest, {name: bundle.read(name) for name in manifest.files})
@@ -150,7 +151,7 @@ def test_what_each_device_does_not_have(machine: Callable[..., None], tmp_path: 
     path = gpu_bundle(tmp_path / "b", fp16=True).path
     with pytest.raises(ParameterError, match="threads are those of device 'cpu'"):
         Certifier(path, device="cuda", threads=2)
-    with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
+    with pytest.raises(ParameterError, match="precision on device 'cpu' is fp32 or int8, not 'fp16'"):
         Certifier(path, precision="fp16")
     Certifier(path, precision="fp32").close()
     with pytest.raises(ParameterError, match="precision"):
@@ -178,10 +179,12 @@ def test_doctor_names_the_route(
 ) -> None:
     bundle = gpu_bundle(tmp_path / "b", "fp32")
     machine(*ALL)
-    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert main(["doctor", "--all", "--model", str(bundle.path)]) == 0
     said = capsys.readouterr().out
     assert "device cuda    ready: tensorrt-rtx" in said
     assert f"engines        {PLAN}" in said
     machine("gpu", "onnxruntime-gpu")
-    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert main(["doctor", "--all", "--model", str(bundle.path)]) == 0
     assert "device cuda    not ready: PyCUDA is not installed" in capsys.readouterr().out
+    assert main(["doctor", "--model", str(bundle.path)]) == 0
+    assert "not ready: PyCUDA is not installed; biqa doctor --all lists what it takes\n" in capsys.readouterr().out
