@@ -9,8 +9,12 @@ import shlex
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+
+from tests.support.clips import photograph, write_clip
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -92,6 +96,24 @@ def test_every_command_has_the_options_it_is_given(page: Path) -> None:
 
 def test_readme_shows_commands() -> None:
     assert len(_commands(ROOT / "README.md")) >= 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, on files of the names that ``make demo`` gives, small ones; a block after a prompt without its output."""
+    demo = tmp_path / "build" / "demo"
+    demo.mkdir(parents=True)
+    frame = photograph()[:128, :128]
+    Image.fromarray(frame).save(demo / "astronaut.png")
+    write_clip(demo / "astronaut.mp4", frames=2)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```(?:python|pycon)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    names: dict[str, Any] = {"frame": frame}
+    for block in blocks:
+        prompted = re.findall(r"^(?:>>>|\.\.\.) (.*)$", block, re.MULTILINE)
+        exec("\n".join(prompted) if prompted else block, names)
+    assert len(blocks) >= 3
+    assert names["certified"].lower <= names["certified"].score <= names["certified"].upper
 
 
 def test_the_figure_shows_what_was_measured() -> None:
