@@ -44,7 +44,7 @@ gpu-check:
 	$(GPU_BIN)/python -m export build --fp16 --target cuda --out $(GPU_BUNDLE)
 	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt
 	-$(GPU_BIN)/python -m export compile $(GPU_BUNDLE) --target tensorrt-rtx
-	$(GPU_BIN)/python -m runtime doctor --model $(GPU_BUNDLE)
+	$(GPU_BIN)/python -m runtime doctor --all --model $(GPU_BUNDLE)
 	GPU_BUNDLE=$(GPU_BUNDLE) $(GPU_BIN)/python -m pytest -m gpu -rs
 	results=benchmarks/results/$$($(GPU_BIN)/python \
 	  -c 'from runtime.samplers.gpu.nvidia import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))') && \

@@ -1,7 +1,7 @@
 """What does int8 cost? Agreement with people and certified widths of each precision that a bundle has.
 
     biqa build --int8 --out int8-bundle
-    python -m benchmarks.precision --bundle int8-bundle --scores biq2021/scores.csv --images biq2021/images
+    python -m benchmarks.int8 --bundle int8-bundle --scores biq2021/scores.csv --images biq2021/images
 
 SROCC of the median score with opinion scores and the mean certified width at each ε/σ that n can bound, with α = 0.001.
 The noise of a photograph is the same in every precision, so differences are paired; 95% bootstrap intervals resample

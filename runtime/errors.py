@@ -134,4 +134,9 @@ class ExportError(BiqaError, RuntimeError):
 
 
 class TrainingError(BiqaError, ValueError):
-    """Photographs, opinion scores, weights or a checkpoint that training cannot use."""
+    """Photographs, opinion scores, weights or a checkpoint that training cannot use.
+
+    >>> import runtime
+    >>> issubclass(runtime.TrainingError, ValueError)  # what ``biqa train`` raises for a table it cannot read
+    True
+    """

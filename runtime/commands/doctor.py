@@ -47,7 +47,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="what is installed, which device would be used, what is missing and how to get it",
-        description="What is installed, which device would be used, what is missing and how to get it. "
+        description="What is installed, which device would be used, what is missing and how to get it.\n"
         "Exit status 1 where frames cannot be certified on the CPU with the model.",
         epilog="examples:\n  biqa doctor\n  biqa doctor --all --model fast\n  biqa doctor --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -26,7 +26,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU (default fp16 if any)",
+        help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU "
+        "(default fp16 where the bundle has it)",
     )
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
@@ -41,7 +42,7 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="error of the claim of a file, all its frames together; default the model's",
     )
-    parser.add_argument("--samples", type=int, help="most noisy copies of a frame; default the model's")
+    parser.add_argument("--samples", type=int, help="noisy copies of a frame, at most; default the model's")
     parser.add_argument(
         "--scope", choices=SCOPES, default="smoothed", help="what the interval covers; default smoothed"
     )

@@ -88,7 +88,7 @@ class Lines:
         pass
 
     def _line(self, seconds: float) -> str:
-        if not self._total:
+        if not self._total or not self._done:
             return f"{self._name}: {self._done} samples"
         done = min(1.0, self._done / self._total)
         left = _words(seconds * (1 - done) / done)

@@ -30,7 +30,7 @@ from .checks import check_size, closed, failed, first_line
 from .vnni import EXACT_PRODUCTS, exact_products
 
 BATCH = 2
-"""Pictures a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
+"""Noisy copies a call where the graph leaves it open: enough to amortise the call, few enough for the cache."""
 WORKERS = 8
 """Most batches at a time, for memory's sake: what cores are left help with their layers."""
 

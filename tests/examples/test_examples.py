@@ -1,4 +1,4 @@
-"""target_quality.py and leaderboard.py: what they answer on clips whose order is known."""
+"""What the examples answer on clips whose order is known; the metric of one's own builds and scores as it says."""
 
 from __future__ import annotations
 
@@ -112,3 +112,23 @@ def test_folders_must_hold_the_same_clips(
     assert run(leaderboard.main, monkeypatch, tmp_path / "a", tmp_path / "b", "--model", model) == 2
     assert "different names" in capsys.readouterr().err
     assert run(leaderboard.main, monkeypatch, tmp_path / "a", "--model", model) == 2
+
+
+def test_the_metric_of_ones_own_builds_and_ranks_sharpness(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from export.__main__ import main as export
+    from runtime import Certifier
+    from tests.support.clips import photograph
+
+    bundle = tmp_path / "sharpness-bundle"
+    words = ["--metric", str(ROOT / "examples" / "own_metric.py") + ":make", "--denoiser", "none", "--quiet"]
+    assert export(["build", *words, "--name", "sharpness", "--score-range", "0", "100", "--out", str(bundle)]) == 0
+    sharp = photograph()[:128, 128:256]
+    rows = np.arange(128) // 8 * 8
+    with Certifier(bundle) as certifier:
+        comparison = certifier.compare(sharp, sharp[rows][:, rows] // 2)
+        assert certifier.certify(sharp).provenance.model == "sharpness"
+        flat = certifier.certify(np.full_like(sharp, 128)).score
+    assert comparison.decision == "a"
+    assert 0 <= flat < comparison.b.score < comparison.a.score <= 100

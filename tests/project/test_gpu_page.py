@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from runtime.bundle.store import DEFAULT_BUNDLE, open_bundle
+from runtime.commands import certify
 from runtime.errors import DeviceError
 from runtime.samplers.gpu.nvidia import find_gpus
 
@@ -22,16 +24,18 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gpu.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+EXPORT = ("build", "compile", "inspect", "verify")
 Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Runs a command of the page with this Python, in an empty folder."""
+    """Runs a ``biqa`` command of the page with this Python, in an empty folder."""
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
-        python, *words = shlex.split(command)
-        assert python == "python"
+        biqa, *words = shlex.split(command)
+        assert biqa == "biqa"
+        words = ["-m", "export" if words[0] in EXPORT else "runtime", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -52,18 +56,13 @@ def no_gpu() -> None:
 
 def test_there_are_commands() -> None:
     assert len(COMMANDS) == 9
-    assert words_of(COMMANDS[4]) == ["biqa", "certify", "photo.png", "--model", "fast", "--device", "cuda"]
-
-
-def words_of(command: str) -> list[str]:
-    """``python -m export`` and ``python -m runtime`` are ``biqa`` as well."""
-    return shlex.split(re.sub("^python -m (export|runtime) ", "biqa ", command))
+    assert COMMANDS[4] == "biqa certify photo.png --model fast --device cuda"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_exists(command: str) -> None:
-    words = words_of(command)
-    if words[0] == "biqa" and words[1] in ("build", "compile", "inspect", "verify"):
+    words = shlex.split(command)
+    if words[0] == "biqa" and words[1] in EXPORT:
         pytest.importorskip("torch")
         pytest.importorskip("onnxscript")
         from export.__main__ import _parser
@@ -72,9 +71,9 @@ def test_every_command_exists(command: str) -> None:
         options = _parser().parse_args(words[1:])
         assert options.command == "inspect" or requests_of(options)
     elif words[0] == "biqa":
-        from runtime.__main__ import _parser as parser_of_runtime
-
-        assert parser_of_runtime([]).parse_args(words[1:]).device == "cuda"
+        parser = argparse.ArgumentParser()
+        certify.add(parser.add_subparsers())
+        assert parser.parse_args(words[1:]).device == "cuda"
     elif words[0] == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(words[2].removeprefix(".[").removesuffix("]").split(",")) <= set(extras)
@@ -91,12 +90,12 @@ def test_commands_without_a_gpu(shell: Shell, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("cuda.bindings.nvrtc")
     shutil.copytree(DEFAULT_BUNDLE, tmp_path / "fast")
-    compiled = shell("python -m export compile fast --target cuda")
+    compiled = shell("biqa compile fast --target cuda")
     assert compiled.returncode == 0, compiled.stderr
-    doctor = shell("python -m runtime doctor --all --model fast").stdout
+    doctor = shell("biqa doctor --all --model fast").stdout
     assert "kernels        lattice, noise, scores" in doctor
     assert "device cuda    not ready: no NVIDIA driver is here" in doctor
-    certified = shell("python -m runtime certify photo.png --model fast --device cuda")
+    certified = shell("biqa certify photo.png --model fast --device cuda")
     assert certified.returncode == 2
     assert certified.stdout == ""
     assert certified.stderr.startswith("error: device 'cuda' cannot be used, and nothing is run elsewhere instead.")
@@ -109,7 +108,7 @@ def test_commands_without_a_gpu(shell: Shell, tmp_path: Path) -> None:
 def test_the_build_without_a_gpu(shell: Shell, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("tensorrt_rtx_bindings")
-    built = shell("python -m export build --fp16 --target tensorrt-rtx --out fast")
+    built = shell("biqa build --fp16 --target tensorrt-rtx --out fast")
     assert built.returncode == 0, built.stderr
     assert re.search(r"fp16: .* parity: score [0-9.]+, interval [0-9.]+", built.stderr)
     bundle = open_bundle(tmp_path / "fast")

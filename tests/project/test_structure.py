@@ -50,7 +50,7 @@ def test_arrows_go_one_way(package: str) -> None:
 
 
 FLOORS = (
-    ("errors", "version"),
+    ("errors", "install", "version"),
     ("atomic", "bounds", "frames"),
     ("bundle", "files", "noise", "results"),
     ("samplers",),

@@ -235,7 +235,7 @@ def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
 
     Blocks that install packages are marked ``console`` and are not run.
     """
-    script = f"\necho {_BETWEEN}\n".join(["set -euo pipefail", *blocks(page, "sh")])
+    script = f"\necho {_BETWEEN}\n".join([_PREPARE, *blocks(page, "sh")])
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, capture_output=True, text=True, env=environment(PATH=path, **more)
@@ -245,6 +245,8 @@ def run_page(page: str, folder: Path, python: str, **more: str) -> list[str]:
 
 
 _BETWEEN = "-- next block --"
+_PREPARE = 'set -euo pipefail; biqa() { python -m runtime "$@"; }'
+"""The packages are found by their path and not installed, so the console script is a function here."""
 
 HOSTS: Sequence[Host] = (
     Host("pyav", pyav, lambda: None, reads=True),

@@ -24,7 +24,7 @@ from .pycuda import PyCudaDevice
 
 PROVIDER = "CUDAExecutionProvider"
 BATCH = 8
-"""Pictures a call where the graph leaves it open."""
+"""Noisy copies a call where the graph leaves it open."""
 
 
 def _install() -> str:

@@ -292,7 +292,7 @@ def test_not_a_manifest(text: str) -> None:
 
 
 def test_not_a_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="export build"):
+    with pytest.raises(BundleError, match="biqa build"):
         open_bundle(tmp_path / "nowhere")
     with pytest.raises(BundleError, match=MANIFEST):
         open_bundle(tmp_path)

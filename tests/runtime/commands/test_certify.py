@@ -75,6 +75,19 @@ def test_standard_output_holds_only_the_log(capsys: pytest.CaptureFixture[str]) 
     assert err.startswith("tiny score: ")
 
 
+def test_progress_in_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("runtime.commands.progress.PERIOD", 0.0)
+    assert certify("picture.png") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("picture.png: 64 of 101 samples, 63%, about ")
+    assert lines[1].startswith("picture.png: 101 of 101 samples, 100%, about 0 s left")
+    assert certify("picture.png", "--quiet") == 0
+    assert capsys.readouterr().err.startswith("tiny score: ")
+
+
 def test_ndjson(capsys: pytest.CaptureFixture[str]) -> None:
     assert certify("clip.mp4", "picture.png", "--ndjson") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -31,8 +32,6 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def biqa(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The console script of this tree, beside the entry points of its pyproject.toml as pip would write them."""
-    import tomllib
-
     folder = tmp_path_factory.mktemp("environment")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     info = folder / "packages" / "stochastic_biqa-0.dist-info"
@@ -55,6 +54,16 @@ def run(biqa: Path, folder: Path, *words: str, before: str = "") -> subprocess.C
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     command = [sys.executable, str(biqa), *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_what_pip_installs_is_there() -> None:
+    """The script and the other commands, as pyproject.toml names them."""
+    pytest.importorskip("torch")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"biqa": "runtime.__main__:main"}
+    assert tuple(project["entry-points"][GROUP]) == OTHERS == tuple(HELP)
+    for name, value in project["entry-points"][GROUP].items():
+        assert callable(metadata.EntryPoint(name, value, GROUP).load())
 
 
 def test_help_names_every_command(biqa: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_what_each_device_does_not_have(machine: Callable[..., None], tmp_path: 
     path = gpu_bundle(tmp_path / "b", fp16=True).path
     with pytest.raises(ParameterError, match="threads are those of device 'cpu'"):
         Certifier(path, device="cuda", threads=2)
-    with pytest.raises(ParameterError, match="precision on the CPU is one of fp32, int8, not 'fp16'"):
+    with pytest.raises(ParameterError, match="precision on device 'cpu' is fp32 or int8, not 'fp16'"):
         Certifier(path, precision="fp16")
     Certifier(path, precision="fp32").close()
     with pytest.raises(ParameterError, match="precision"):
