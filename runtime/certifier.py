@@ -118,21 +118,17 @@ class Certifier:
         self,
         frames: int,
         *,
-        pool: str = "mean",
         alone: bool = False,
         bound: str | None = None,
         epsilon: float | None = None,
         alpha: float | None = None,
     ) -> int:
-        """Noisy copies of each of ``frames`` that are pooled: those asked for or, where nobody said, those planned.
+        """Noisy copies of each of ``frames`` certified jointly: those asked for, else those planned for their mean.
 
-        A collective bound of many frames takes fewer of each than a frame alone (bounds/clip_samples.py). ``alone``:
-        each frame may stop by itself. ``epsilon``, ``alpha``: of the pool, by default the certifier's. Raises
-        ParameterError.
+        A collective bound takes fewer of each than a frame alone (bounds/clip_samples.py). ``alone``: each frame may
+        stop by itself. ``epsilon``, ``alpha``: of the mean, by default the certifier's. Raises ParameterError.
         """
-        if pool not in POOLS:
-            raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
-        why = self._noisy.why_not_collective(pool, bound, stopped_alone=alone) if frames > 1 else None
+        why = self._noisy.why_not_collective("mean", bound, stopped_alone=alone) if frames > 1 else None
         if self._asked or frames <= 1 or why is not None:
             return self.samples
         shift = self._noisy.shift(self.epsilon if epsilon is None else epsilon)
@@ -292,9 +288,7 @@ class Certifier:
                 f"a lower score of {self._sampler.name} is the better one, so at_least would pass bad frames: export "
                 "the metric negated, higher is better, and negate the threshold"
             )
-        frames = _as_clip(frames)
-        samples = self.clip_samples(len(frames), pool=pool, bound=bound)
-        clip = self._clip(frames, self.alpha, pool, bit_depth, bound, samples)
+        clip = self._clip(_as_clip(frames), self.alpha, pool, bit_depth, bound)
         decision: Verdict | None = None
         while decision is None and clip.advance():
             lower, upper = clip.bounds()
@@ -321,8 +315,7 @@ class Certifier:
         """
         share = equal_share(self.alpha, COMPARED)
         clips = [_as_clip(frames) for frames in (a, b)]
-        samples = max(self.clip_samples(len(clip), pool=pool, bound=bound, alpha=share) for clip in clips)
-        first, second = (self._clip(clip, share, pool, bit_depth, bound, samples) for clip in clips)
+        first, second = (self._clip(clip, share, pool, bit_depth, bound) for clip in clips)
         decision: Better | None = None
         while decision is None and any([first.advance(), second.advance()]):
             (lower_a, upper_a), (lower_b, upper_b) = first.bounds(), second.bounds()
@@ -331,11 +324,10 @@ class Certifier:
         both = first.pooled(rule), second.pooled(rule)
         return Comparison(decision or "undecided", self.alpha, *both, higher_is_better=self.higher_is_better)
 
-    def _clip(
-        self, frames: Frames, alpha: float, pool: str, bit_depth: int | None, bound: str | None, samples: int
-    ) -> ClipScores:
-        noisy = replace(self._noisy, samples=samples)
-        return ClipScores(frames, replace(self._claim, alpha=alpha), noisy, bit_depth, pool, bound)
+    def _clip(self, frames: Frames, alpha: float, pool: str, bit_depth: int | None, bound: str | None) -> ClipScores:
+        if pool not in POOLS:
+            raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
+        return ClipScores(frames, replace(self._claim, alpha=alpha), self._noisy, bit_depth, pool, bound)
 
     def _certify(
         self,

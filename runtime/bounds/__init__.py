@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from .alpha import Scope
+from .budget import certify_tiles, l2
+from .collective import Units, certify_mean, side_limits
 from .pooling import pool_intervals
 from .ranks import order_statistics
 from .stopping import STEP, Walk, looks_from, spending_ranks
 
 __all__ = [
+    "certify_mean",
+    "certify_tiles",
+    "l2",
+    "side_limits",
+    "Units",
     "looks_from",
     "order_statistics",
     "pool_intervals",

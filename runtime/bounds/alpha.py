@@ -12,6 +12,7 @@ a radius, smoothed          a side: the median's level, the share inside    α/4
 a radius, reported          … and the next report strays to that side       α/6
 M frames, K radii, K looks  each of them                                    α/M, α/K
 two compared                each of the two                                 α/2
+a mean, collectively        a side: largest, sum, spread of the counts      fractions of α/2, bounds/collective.py
 ==========================  ==============================================  =========
 """
 
@@ -40,6 +41,11 @@ def equal_share(alpha: float, count: int) -> float:
 def side_share(alpha: float) -> float:
     """The share of each of two events, one a side."""
     return alpha / 2
+
+
+def fraction_of(alpha: float, fraction: float) -> float:
+    """The share of an event that has this fraction of α for its own: of a look, say."""
+    return alpha * fraction
 
 
 def frame_shares(alpha: float, scope: Scope) -> dict[str, float]:

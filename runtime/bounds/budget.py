@@ -43,7 +43,7 @@ g tiles at each end and is at most the mean of v_(g+1) … v_(T−g). The median
 no say in it.
 
 **The reported score.** With one option the law of B pays for sample medians that stray. With more, STRAY of the error
-does: every shift grows by Φ⁻¹(½ + η), which no tile's next sample median strays beyond (:mod:`runtime.ranks`).
+does: every shift grows by Φ⁻¹(½ + η), which no tile's next sample median strays beyond (``ranks.py``).
 
 **The lower side** mirrors it. Failed scores count as the top above and as the bottom below.
 """
@@ -61,7 +61,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlog1py, xlogy
 
 from ..errors import ParameterError
-from .alpha import Scope
+from .alpha import Scope, side_share
 from .collective import (
     CUTS,
     LARGEST_MULTIPLIER,
@@ -243,7 +243,7 @@ def certify_tiles(
     if trim and weights is not None:
         raise ParameterError("a trimmed mean has no weights")
     (shared,) = check_weights(None if weights is None else [weights], [tiles])
-    limits = attack_limits(tiles, samples, attack, alpha / 2, scope, distance)
+    limits = attack_limits(tiles, samples, attack, side_share(alpha), scope, distance)
     ends = []
     for ordered, end in ((-sorted_rows(array, low_end)[:, ::-1], -low_end), (sorted_rows(array, high_end), high_end)):
         if trim:

@@ -32,7 +32,7 @@ condition on the largest. So for *every* λ ≥ 0, chosen with the data or not, 
 No solver has to be trusted. U is convex and is minimised by cutting planes (:mod:`runtime.bounds.planes`). λ = 0 is the
 rank bound of every unit at level t.
 
-**One unit.** For M = 1 "largest" has the whole share and U is X_(r+1), the exact bound of :mod:`runtime.ranks`.
+**One unit.** For M = 1 "largest" has the whole share and U is X_(r+1), the exact bound of ``ranks.py``.
 
 **The lower side** is the same bound for −X and the mirrored range. A failed score counts as the top above and as the
 bottom below.
@@ -60,7 +60,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ParameterError
-from .alpha import Scope
+from .alpha import Scope, equal_share, fraction_of, side_share
 from .counts import count_law
 from .planes import lowest_point
 from .ranks import check_parameters
@@ -199,7 +199,7 @@ def ledger(limits: Sequence[Limits]) -> dict[str, float]:
     }
 
 
-def collective(
+def certify_mean(
     scores: Sequence[ArrayLike],
     units: Sequence[Units],
     alpha: float,
@@ -234,7 +234,8 @@ def collective(
         choices = tuple(tuple(int(count) for count in counts) for counts in next_samples)
         if not choices or any(len(counts) != len(groups) for counts in choices):
             raise ParameterError("next_samples holds, for each choice, one count a group of units")
-    limits = [side_limits(groups, alpha / 2 / max(1, len(choices)), scope, choice) for choice in (choices or (None,))]
+    error = equal_share(side_share(alpha), max(1, len(choices)))
+    limits = [side_limits(groups, error, scope, choice) for choice in (choices or (None,))]
     sides = [[sorted_rows(array, end) for array in checked] for end in (low_end, high_end)]
     with np.errstate(over="ignore"):
         range_ends = mean.forward(np.array([low_end, high_end]))
@@ -318,7 +319,7 @@ def least_useful_samples(count: int, shift: float, alpha: float, scope: Scope = 
     ``count`` units alike, ``alpha`` for both sides. Below it the bound holds, but is wide.
     """
     check_parameters(1, shift, alpha)
-    share = alpha / 2 * (1.0 if count == 1 else max(shares["largest"] for shares in SHARES))
+    share = fraction_of(side_share(alpha), 1.0 if count == 1 else max(shares["largest"] for shares in SHARES))
 
     def useful(samples: int) -> bool:
         # The median's law differs a little between odd and even n: two in a row must do.
@@ -509,9 +510,9 @@ class Looks:
 
     def alpha(self, look: int, alpha: float) -> float:
         """The error of one look, from 0."""
-        return alpha * self.spending[look] / max(1.0, math.fsum(self.spending))
+        return fraction_of(alpha, self.spending[look] / max(1.0, math.fsum(self.spending)))
 
-    def collective(
+    def certify_mean(
         self,
         look: int,
         scores: Sequence[ArrayLike],
@@ -524,11 +525,11 @@ class Looks:
         weights: Sequence[ArrayLike] | None = None,
         mean: Mean = MEAN,
     ) -> Collective:
-        """:func:`collective` at one look: ``scores`` hold the first ``counts[look]`` draws of each unit, in order.
+        """:func:`certify_mean` at one look: ``scores`` hold the first ``counts[look]`` draws of each unit, in order.
 
         ``alpha``: of all looks together; the result's is this look's part. ``samples`` of ``units`` do not matter.
         """
-        return collective(
+        return certify_mean(
             scores,
             [replace(group, samples=self.counts[look]) for group in units],
             self.alpha(look, alpha),
@@ -563,7 +564,7 @@ def clip_looks(count: int, shift: float, alpha: float, samples: int, scope: Scop
     made = counts(LOOK_STEP)
     for _ in range(3):
         # The first look needs its share; fewer looks leave it more.
-        part = alpha / len(made) / (len(made) if scope == "reported" else 1)
-        least = least_useful_samples(count, shift, part, scope)
+        share = equal_share(alpha, len(made) * (len(made) if scope == "reported" else 1))
+        least = least_useful_samples(count, shift, share, scope)
         made = counts(samples if least is None else math.ceil(least / LOOK_STEP) * LOOK_STEP)
     return Looks(made, (1 / len(made),) * len(made))

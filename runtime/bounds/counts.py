@@ -1,7 +1,7 @@
 """How many of n draws fall below the quantile that bounds an attacked score: the law of that count.
 
 **Smoothed score.** X_1 … X_n are independent with quantile function Q: X_i = Q(U_i), U_i uniform. An attacked median is
-at most Q(p+), p = Φ(s), s = ε/σ (:mod:`runtime.ranks`). Let B = #{i : U_i ≤ p}. It is *exactly* Bin(n, p), whatever Q
+at most Q(p+), p = Φ(s), s = ε/σ (``ranks.py``). Let B = #{i : U_i ≤ p}. It is *exactly* Bin(n, p), whatever Q
 is, ties or not. The next order statistic has U_(B+1) > p, hence, counting from 1,
 
     attacked median  ≤  X_(B+1),        X_(n+1) = the top of the score's range.                                     (1)
@@ -19,7 +19,7 @@ No share of the error is set aside for a median that strays: the law of B pays f
 strays cancel like all other sampling errors.
 
 **Noise.** Where the noise is within a total variation τ of its ideal law, levels move by at most τ. Φ(s) becomes
-Φ(s) + τ; in (2) V becomes V + τ first, and the level gains τ again (:func:`runtime.ranks.widen`).
+Φ(s) + τ; in (2) V becomes V + τ first, and the level gains τ again (:func:`runtime.bounds.ranks.widen`).
 
 **Rounding.** Levels are rounded up: 1 − p is taken 2⁻⁴⁰ of itself smaller. V is rounded up to a grid, which raises the
 shift by a 200th of its deviation on average. A larger V makes B larger, so (1) still holds. A law is computed by ratios

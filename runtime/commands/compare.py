@@ -48,8 +48,7 @@ def run(options: argparse.Namespace) -> int:
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         clips = [open_frames(certifier, path, equal_share(certifier.alpha, COMPARED), options) for path in paths]
-        samples = [certifier.clip_samples(len(clip), pool=options.pool, bound=options.bound) for clip in clips]
-        bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), max(samples))
+        bar.begin(f"{options.a.name}, {options.b.name}", sum(map(len, clips)), certifier.samples)
         made = certifier.compare(*clips, pool=options.pool, bound=options.bound)
     sides = made.a, made.b
     logs = [

@@ -58,8 +58,7 @@ def run(options: argparse.Namespace) -> int:
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         for path in options.inputs:
             frames = open_frames(certifier, path, certifier.alpha, options)
-            samples = certifier.clip_samples(len(frames), pool=options.pool, bound=options.bound)
-            bar.begin(path.name, len(frames), samples)
+            bar.begin(path.name, len(frames), certifier.samples)
             gate = certifier.gate(frames, at_least=options.at_least, pool=options.pool, bound=options.bound)
             logs.append(decided_log(path, options.subsample, frames, gate.pooled, options.bound))
             logs[-1].decision = gate.to_dict()

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.alpha import Scope
-from ..bounds.collective import HARMONIC_MEAN, MEAN, Collective, Looks, Mean, Units, collective
+from ..bounds.collective import HARMONIC_MEAN, MEAN, Collective, Looks, Mean, Units, certify_mean
 from ..bounds.pooling import finite_or_none, pool_intervals
 from ..bounds.pooling import pool as pool_scores
 from ..errors import ParameterError
@@ -244,5 +244,5 @@ def collective_of(
     scores = [np.stack([alike[0].scores for alike in same.values()]).astype(np.float64) for same in groups.values()]
     weights = [np.array([len(alike) for alike in same.values()], np.float64) for same in groups.values()]
     low, high = score_range
-    made = collective if look is None else partial(look.looks.collective, look.number)
+    made = certify_mean if look is None else partial(look.looks.certify_mean, look.number)
     return made(scores, units, alpha, bottom=low, top=high, scope=scope, weights=weights, mean=COLLECTIVE[pool])

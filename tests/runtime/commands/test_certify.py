@@ -63,7 +63,7 @@ def test_json_is_a_libvmaf_log() -> None:
     assert pooled["mean"] == pytest.approx(np.mean(scores))
     shared = made["inputs"][0]["certificate"]
     assert shared["alpha"] == pytest.approx(0.001 / 6)
-    assert made["inputs"][0]["joint_alpha"] == 0.001
+    assert (made["inputs"][0]["alpha"], made["inputs"][0]["joint_alpha"]) == (0.001, 0.002)
     assert shared["conversion"]["assumed"] == ["matrix", "range"]
     assert "every frame" in shared["claim"]
 
@@ -340,8 +340,9 @@ def test_printed_bounds_are_rounded_outwards(capsys: pytest.CaptureFixture[str])
 
 def test_several_files_state_the_error_of_all_together(capsys: pytest.CaptureFixture[str]) -> None:
     assert certify("picture.png", "clip.mp4", "--json", "log.json") == 0
-    assert log()["joint_alpha"] == pytest.approx(0.002)
-    assert [one["joint_alpha"] for one in log()["inputs"]] == [0.001, 0.001]
+    assert log()["joint_alpha"] == pytest.approx(0.003)
+    assert [one["alpha"] for one in log()["inputs"]] == [0.001, 0.001]
+    assert [one["joint_alpha"] for one in log()["inputs"]] == [0.001, 0.002]
     assert capsys.readouterr().out.splitlines()[-1].startswith("all 2 files: ")
 
 
