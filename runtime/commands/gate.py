@@ -30,7 +30,8 @@ Choose --samples before you ask. To ask again with another number is another ans
 answers give each of them alpha / Q. To ask again with another T, and all else the same, costs nothing.
 Samples are drawn until the answer is certain: a clear case takes a tenth of them. The error is at most alpha,
 wherever the drawing stops. Of a video the pooled score is meant: its frames share alpha, and each look reads the
-video again. Of several files each has an alpha of its own. The error of all answers together is the sum, in the last line.
+video again. Of several files each has an alpha of its own. The error of all answers together is the sum, in the last
+line.
 
 exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is undecided, 2 an error."""
 

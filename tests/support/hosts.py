@@ -202,9 +202,11 @@ def no_gstreamer() -> str | None:
     if shutil.which("gst-launch-1.0") is None:
         return "gst-launch-1.0 is not installed"
     tried = {"python": "gstreamer1.0-python3-plugin-loader", "libav": "gstreamer1.0-libav", "isomp4": "…plugins-good"}
-    for plugin, package in tried.items():
-        if subprocess.run(["gst-inspect-1.0", plugin], capture_output=True).returncode:
-            return f"GStreamer has no plugin {plugin}: install {package}"
+    with tempfile.TemporaryDirectory() as folder:  # the user's registry may be older than the plugin
+        fresh = environment(GST_REGISTRY=f"{folder}/registry")
+        for plugin, package in tried.items():
+            if subprocess.run(["gst-inspect-1.0", plugin], capture_output=True, env=fresh).returncode:
+                return f"GStreamer has no plugin {plugin}: install {package}"
     code = "import sys, gi; gi.require_version('GstVideo', '1.0'); print(*sys.version_info[:2], sep='.')"
     theirs = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True).stdout.strip()
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"

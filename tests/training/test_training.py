@@ -190,10 +190,10 @@ def test_scores_off_the_scale_and_unknown_splits_are_refused(
 def test_a_batch_larger_than_the_pictures_is_told_before_reading(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.data import training_set as data
+    from training.data import training_set
 
     rows = read_scores(photographs / "scores.csv", photographs)
-    monkeypatch.setattr(data, "read_domain", lambda *_, **__: pytest.fail("pictures were read"))
+    monkeypatch.setattr(training_set, "read_domain", lambda *_, **__: pytest.fail("pictures were read"))
     for batch in (0, 8):
         told = f"batch of {batch} cannot be drawn from 7 pictures"
         with pytest.raises(ValueError, match=told):

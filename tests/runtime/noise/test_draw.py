@@ -16,7 +16,7 @@ from scipy.stats import chi2, norm
 
 from runtime.errors import FrameError, ParameterError
 from runtime.frames.lattice import Lattice, sigma_in_steps
-from runtime.noise import draw_noise as noise
+from runtime.noise import draw as drawing
 from runtime.noise.draw import draw_noise, philox4x64
 from runtime.noise.table import CELLS, NoiseTable, noise_table, table_for
 
@@ -28,22 +28,22 @@ ROOT = Path(__file__).parents[3]
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the two paths of ``draw``. Where one of them is missing its tests say so."""
     compiled = request.param == "compiled"
-    if compiled and not noise.COMPILED:
+    if compiled and not drawing.COMPILED:
         pytest.skip("_noise.c was not compiled: see `biqa doctor`")
-    monkeypatch.setattr(noise, "COMPILED", compiled)
+    monkeypatch.setattr(drawing, "COMPILED", compiled)
 
 
 def _both_paths(
     table: NoiseTable, start: int, shape: tuple[int, ...], dtype: type, clean: np.ndarray | None
 ) -> list[np.ndarray]:
     """What either path draws, over different rubbish, as bits."""
-    if not noise.COMPILED:
+    if not drawing.COMPILED:
         pytest.skip("_noise.c was not compiled: see `biqa doctor`")
     drawn = []
     for compiled in (True, False):
         out = np.full(shape, 77 + compiled, dtype)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(noise, "COMPILED", compiled)
+            patch.setattr(drawing, "COMPILED", compiled)
             draw_noise(table, KEY, start, out, clean)
         drawn.append(out.view(np.uint32))
     return drawn
@@ -114,7 +114,7 @@ def test_compiled_finds_every_residual_cell(whole: int) -> None:
 
 def test_compiled_counts_a_threshold_that_is_drawn() -> None:
     """Thresholds that are the very words drawn, and all in one place or none at all."""
-    words = np.random.Philox(key=noise.key_words(KEY), counter=[0, 6, 1, 0]).random_raw(60)
+    words = np.random.Philox(key=drawing.key_words(KEY), counter=[0, 6, 1, 0]).random_raw(60)
     cells = np.zeros(CELLS, np.int32)
     for upper in (np.sort(words), np.full(60, words[7]), np.full(60, 2**64 - 1, np.uint64), np.empty(0, np.uint64)):
         values = np.arange(-30, len(upper) - 29, dtype=np.int32)
@@ -147,14 +147,14 @@ def test_without_a_compiler_numpy_draws() -> None:
     draw_noise(table, KEY, 0, out)
     code = """if True:
         import sys
-        sys.modules["runtime._noise"] = None
+        sys.modules["runtime.noise._noise"] = None
         from fractions import Fraction
         import numpy as np
-        from runtime import noise
         from runtime.__main__ import main
-        assert not noise.COMPILED
+        from runtime.noise import COMPILED, draw_noise, noise_table
+        assert not COMPILED
         out = np.empty((2, 100), np.int32)
-        noise.draw(noise.noise_table(Fraction(100)), bytes(range(16)), 0, out)
+        draw_noise(noise_table(Fraction(100)), bytes(range(16)), 0, out)
         print(out.tobytes().hex())
         main(["doctor"])
     """
@@ -167,7 +167,7 @@ def test_without_a_compiler_numpy_draws() -> None:
 def test_compiled_checks_what_it_is_given() -> None:
     """``draw`` asks first; this is what keeps a mistake in it from the memory of others."""
     compiled = pytest.importorskip("runtime._noise")
-    table, words = noise_table(Fraction(100)), noise.key_words(KEY)
+    table, words = noise_table(Fraction(100)), drawing.key_words(KEY)
     good = {
         "out": np.empty((2, 5), np.float32),
         "clean": np.zeros(5, np.float32),
