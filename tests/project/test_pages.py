@@ -100,7 +100,7 @@ def test_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In order, on small files with the names that ``make demo`` gives; a block after a prompt without its output."""
+    """In order, on small files of the names that ``make demo`` gives; a block of prompts without its output."""
     demo = tmp_path / "build" / "demo"
     demo.mkdir(parents=True)
     frame = photograph()[:128, :128]
