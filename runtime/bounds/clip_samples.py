@@ -1,10 +1,10 @@
 """How many draws a frame a clip takes, where nobody says it: as narrow as before, for less.
 
 n is planned before any frame is scored, from M, s and α alone, so that it costs no error. Scores are taken to be
-normal, each frame's around a mean of its own: then the order statistics of n draws lie near Φ⁻¹((j − 3/8)/(n + 1/4))
-(Blom 1958), and both bounds of the mean can be computed: frame by frame from the ranks at α/M (pooling.py), and
-collectively (collective.py). The plan is the least n whose collective bound is no wider than frame by frame from the
-model's own number of samples. It is never below LEAST, nor below what bounds each frame by itself.
+normal, each frame's around a mean of its own. Both bounds of their mean are then known before: frame by frame at α/M
+(pooling.py) by the expected order statistics Φ⁻¹((j − 3/8)/(n + 1/4)) (Blom 1958), and collectively (collective.py) on
+normal scores drawn once for all. The plan is the least n whose collective bound is no wider than frame by frame from
+the model's own number of samples. It is never below LEAST, nor below what bounds each frame by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bisect import bisect_left
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Philox
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
@@ -26,6 +27,8 @@ STEP = 8
 """n is a multiple of this, so that whole batches are drawn."""
 REACH = 10.0
 """The end of the range, in deviations from the mean: it is rarely met."""
+DRAWN = 100
+"""Frames whose scores are drawn; a longer clip repeats them."""
 
 
 @lru_cache(maxsize=64)
@@ -49,12 +52,19 @@ def clip_samples(frames: int, shift: float, alpha: float, scope: Scope, samples:
 def normal_width(frames: int, samples: int, shift: float, alpha: float, scope: Scope) -> float:
     """The collective bound of a mean of normal scores above that mean, in deviations of one frame's scores."""
     limits = side_limits((Units(frames, samples, shift),), side_share(alpha), scope, _reported(samples, scope))
-    ordered = np.broadcast_to(_normal_scores(samples), (frames, samples))
+    drawn = _normal_draws(min(frames, DRAWN), samples)
+    ordered = drawn[np.arange(frames) % len(drawn)]
     return best_side([ordered], REACH, limits, [np.full(frames, 1 / frames)]).value
 
 
 def _reported(samples: int, scope: Scope) -> tuple[int, ...] | None:
     return (samples,) if scope == "reported" else None
+
+
+@lru_cache(maxsize=8)
+def _normal_draws(frames: int, samples: int) -> NDArray[np.float64]:
+    bits = Philox(key=0).random_raw(frames * samples)
+    return np.sort(ndtri(((bits >> np.uint64(11)) + 0.5) * 2.0**-53).reshape(frames, samples), axis=1)
 
 
 def _normal_scores(samples: int) -> NDArray[np.float64]:

@@ -202,12 +202,12 @@ def why_not_collective(
     why = None
     if pool not in COLLECTIVE:
         why = f"a {pool} has no collective bound"
+    elif score_range is None:
+        why = "the model states no range of scores, and a collective bound takes one: biqa build --score-range"
     elif share_noise:
         why = "the frames share their noise, and a collective bound takes independent noise"
     elif stopped_alone:
         why = "each frame stops by itself, and a collective bound takes a number of samples fixed beforehand"
-    elif score_range is None:
-        why = "the model states no range of scores, and a collective bound takes one: biqa build --score-range"
     elif not score_range[0] > COLLECTIVE[pool].above:
         why = f"the range of scores begins at {score_range[0]:g}, and a {pool} is bounded above -1"
     if why and bound == TOGETHER:
