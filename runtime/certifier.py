@@ -230,6 +230,13 @@ class Certifier:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
             yield self._certify(noisy, frame, bit_depth, alpha, tolerance, clip, index)
 
+    def pool(self, certificates: Sequence[Certificate], *, pool: str = "mean", bound: str | None = None) -> Pooled:
+        """The pooled score of certificates of :meth:`stream` that were claimed jointly, with its interval at α.
+
+        ``pool``: mean, min, max or harmonic_mean. ``bound``: as for :meth:`certify_file`. Raises ParameterError.
+        """
+        return pooled(pool, certificates, self.alpha, bound=bound)
+
     def certify_file(
         self,
         path: str | os.PathLike[str],
