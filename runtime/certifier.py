@@ -35,7 +35,7 @@ from .results.decisions import Better, Comparison, Gate, Pooled, Verdict, pooled
 from .results.plan import Plan, plan
 from .samplers import Sampler
 from .samplers.function import ScoreFunction
-from .scores import ClipScores, Frames, FrameScores, NoisySampler
+from .scores import ClipScores, Frames, FrameScores, NoisySampler, reading_of
 
 
 class Certifier:
@@ -190,7 +190,7 @@ class Certifier:
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            yield self._certify(frame, bit_depth, alpha, tolerance, clip, index)
+            yield self._certify(frame, bit_depth, alpha, tolerance, clip, index, reading_of(frames))
 
     def certify_file(
         self,
@@ -200,15 +200,20 @@ class Certifier:
         tolerance: float | None = None,
         matrix: str | None = None,
         range: str | None = None,
+        background: str | None = None,
+        stream: int | None = None,
     ) -> Pooled:
         """Certify every ``subsample``-th frame of a file, a still or a video, claimed jointly.
 
         The result has ``score``, ``lower`` and ``upper``: of the frame, or of the mean of a video's frames. Its items
-        are the frames' certificates. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. Raises
-        VideoError for a file that is missing, damaged or cut, ParameterError where α shared by its frames leaves no
+        are the frames' certificates. ``matrix``, ``range``: say what a video's tags do not, or say wrongly.
+        ``background``, ``stream``: as for :class:`FileFrames`. Raises VideoError for a file that is missing, damaged or
+        cut, ParameterError where α shared by its frames leaves no
         bound, and what ``certify`` raises.
         """
-        frames = FileFrames(Path(path), subsample=subsample, matrix=matrix, range=range)
+        frames = FileFrames(
+            Path(path), subsample=subsample, matrix=matrix, range=range, background=background, stream=stream
+        )
         self.refuse_too_few(path, frames=len(frames))
         certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance))
         return pooled("mean", certificates, os.fspath(path))
@@ -296,8 +301,9 @@ class Certifier:
         tolerance: float | None,
         clip: ClipNoise | None,
         index: int = 0,
+        reading: Mapping[str, Any] | None = None,
     ) -> Certificate:
-        scores = FrameScores(frame, bit_depth, self._noisy, clip, index)
+        scores = FrameScores(frame, bit_depth, self._noisy, clip, index, reading)
         claim = replace(self._claim, alpha=alpha)
         shift = self._noisy.shift(self.epsilon)
         if tolerance is None:

@@ -31,7 +31,7 @@ from .noise.table import table_for
 from .results.certificate import Certificate, Provenance
 from .samplers import Sampler
 
-__all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler"]
+__all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler", "reading_of"]
 
 CHUNK = 64
 """Samples asked of the sampler at a time: how often progress is told."""
@@ -78,12 +78,19 @@ class NoisySampler:
 class FrameScores:
     """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
 
-    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. Raises FrameError or
+    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. ``reading``: how its file was
+    read, for the record; None: it comes from no file. Raises FrameError or
     ConversionError for a frame that cannot be scored, ParameterError for one that is not the clip's.
     """
 
     def __init__(
-        self, frame: Frame, bit_depth: int | None, noisy: NoisySampler, clip: ClipNoise | None = None, index: int = 0
+        self,
+        frame: Frame,
+        bit_depth: int | None,
+        noisy: NoisySampler,
+        clip: ClipNoise | None = None,
+        index: int = 0,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         sampler, noise = noisy.sampler, noisy.noise
         opened = noisy.open(frame, bit_depth)
@@ -110,6 +117,7 @@ class FrameScores:
             engine=sampler.engine,
             conversion=None if opened.conversion is None else opened.conversion.to_dict(),
             shared_noise_frames=None if clip is None else len(clip.frames),
+            reading=reading,
         )
 
     def advance(self, count: int) -> None:
@@ -184,6 +192,11 @@ class Frames(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
+def reading_of(frames: object) -> Mapping[str, Any] | None:
+    """How the file behind these frames was read, where there is one: ``FileFrames`` says."""
+    return getattr(frames, "reading", None)
+
+
 class ClipScores:
     """``claim.alpha``: the error of all frames together. ``bit_depth``: of uint16 RGB frames, None for the dtype's."""
 
@@ -214,7 +227,8 @@ class ClipScores:
             if count == len(self._frames):
                 raise ParameterError(f"more than the {count} frames that alpha was split over")
             if self._look == 0:
-                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count))
+                reading = reading_of(self._frames)
+                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count, reading))
             else:
                 self._frame_scores[count].reopen(frame)
             self._draw(self._frame_scores[count])

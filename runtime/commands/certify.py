@@ -13,7 +13,14 @@ from ..bounds.pooling import pool
 from ..certifier import Certifier
 from ..results.certificate import Certificate
 from ..results.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
-from .options import add_claim_options, add_log_options, add_model_options, open_certifier, open_frames
+from .options import (
+    add_claim_options,
+    add_file_options,
+    add_log_options,
+    add_model_options,
+    open_certifier,
+    open_frames,
+)
 from .outputs import check_outputs, printed_interval, write_outputs
 from .progress import Bar, progress_bar
 
@@ -41,6 +48,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
     add_model_options(parser)
     add_claim_options(parser)
+    add_file_options(parser)
     add_log_options(parser)
     parser.set_defaults(run=run)
 

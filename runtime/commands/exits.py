@@ -37,7 +37,7 @@ def answered(options: argparse.Namespace) -> int:
         where = "" if error.filename is None else f"{error.filename}: "
         return _failed(f"{where}{error.strerror or error}")
     except MemoryError:
-        return _failed("not enough memory: use fewer --samples, or smaller frames")
+        return _failed("not enough memory: take smaller frames, or cut them into tiles")
     except (OverflowError, struct.error) as error:
         return _failed(f"a number is too large ({error}): use fewer --samples, or look at the other numbers given")
     except Exception as error:

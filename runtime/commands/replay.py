@@ -23,22 +23,31 @@ _EXAMPLES = """examples:
   python -m runtime replay clip.json clip.mp4 --secret-file secret
 
 Every value of the log is compared but these: version and fps at its top, and of each input its path, its
-certificate.engine (where a value differs, the engine is compared and told) and its certificate.conversion.assumed.
+certificate.engine (where a value differs, the engine is compared and told), its certificate.conversion.assumed and
+its certificate.reading.decoder. A record without certificate.reading or a key of it is older: what it lacks is not
+compared.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
 
 
 Place = tuple[str | int, ...]
-NOT_COMPARED: tuple[tuple[str | type[int], ...], ...] = (
+NOT_COMPARED: tuple[tuple[str | type, ...], ...] = (
     ("version",),
     ("fps",),
     ("inputs", int, "path"),
     ("inputs", int, "certificate", "engine"),
     ("inputs", int, "certificate", "conversion", "assumed"),
+    ("inputs", int, "certificate", "reading", "decoder"),
 )
 """Places, from the top of the log, that may differ without a certificate being another one; ``int``: any index.
 
 Another engine is named where scores differ.
 """
+
+MAY_BE_ABSENT: tuple[tuple[str | type, ...], ...] = (
+    ("inputs", int, "certificate", "reading"),
+    ("inputs", int, "certificate", "reading", str),
+)
+"""Places that older records do not have; ``str``: any key."""
 
 _ABSENT = object()
 
@@ -85,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
     """Where two JSON trees differ, as places from the top of the log; those of ``NOT_COMPARED`` are passed over."""
-    if not compared(at):
+    if not compared(at) or (recorded is _ABSENT and _is_of(at, MAY_BE_ABSENT)):
         return []
     if isinstance(recorded, dict) and isinstance(made, dict):
         keys = sorted(recorded.keys() | made.keys())
@@ -101,10 +110,14 @@ def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
 
 def compared(place: Place) -> bool:
     """Whether a place is none of ``NOT_COMPARED``."""
-    return not any(
+    return not _is_of(place, NOT_COMPARED)
+
+
+def _is_of(place: Place, kinds: Sequence[tuple[str | type, ...]]) -> bool:
+    return any(
         len(place) == len(known)
-        and all(isinstance(k, int) if w is int else k == w for k, w in zip(place, known, strict=True))
-        for known in NOT_COMPARED
+        and all(isinstance(k, w) if isinstance(w, type) else k == w for k, w in zip(place, known, strict=True))
+        for known in kinds
     )
 
 
@@ -131,7 +144,7 @@ def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Na
             certificates: Iterable[Certificate] = gate.pooled.certificates
         else:
             certificates = certifier.stream(frames, jointly=len(frames), tolerance=rule.get("tolerance"))
-        made.frames = _same_frames(path, recorded, certificates)
+        made.frames = _same_frames(path, recorded, certificates, _read_otherwise(entry, frames))
     return made
 
 
@@ -147,9 +160,14 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
         comparison = certifier.compare(*clips, pool=entries[0]["certificate"]["stopping"]["rule"]["pool"])
     made = [
-        InputLog(entry["path"], entry["subsample"], comparison.share, _same_frames(path, frames, side.certificates))
-        for entry, path, frames, side in zip(
-            entries, options.inputs, recorded, (comparison.a, comparison.b), strict=True
+        InputLog(
+            entry["path"],
+            entry["subsample"],
+            comparison.share,
+            _same_frames(path, frames, side.certificates, _read_otherwise(entry, clip)),
+        )
+        for entry, path, frames, side, clip in zip(
+            entries, options.inputs, recorded, (comparison.a, comparison.b), clips, strict=True
         )
     ]
     return made, comparison.to_dict()
@@ -170,9 +188,12 @@ def _frames(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
             f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
         )
+    reading = shared.get("reading") or {}
+    video = conversion and reading.get("stream")
     frames = FileFrames(
-        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")
-    )
+        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range"),
+        background=reading.get("background"), stream=int(str(video).split()[0]) if video else None,
+    )  # fmt: skip
     if len(frames) != len(recorded):
         raise RecordError(f"the record holds {len(recorded)} frames of this file, {path} has {len(frames)}")
     for number, frame in zip(frames.numbers, recorded, strict=True):
@@ -182,15 +203,27 @@ def _frames(
 
 
 def _same_frames(
-    path: Path, recorded: Sequence[Mapping[str, Any]], certificates: Iterable[Certificate]
+    path: Path, recorded: Sequence[Mapping[str, Any]], certificates: Iterable[Certificate], why: str
 ) -> list[tuple[int, Certificate]]:
     """(number, certificate) of each frame, or RecordError at the first whose pixels are not the recorded ones."""
     made = []
     for frame, certificate in zip(recorded, certificates, strict=True):
         if certificate.provenance.frame_sha256 != frame["certificate"]["frame_sha256"]:
-            raise RecordError(f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ")
+            raise RecordError(
+                f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ{why}"
+            )
         made.append((frame["frame"], certificate))
     return made
+
+
+def _read_otherwise(entry: Mapping[str, Any], frames: FileFrames) -> str:
+    """Why pixels may differ though the file is the same: it was read in another way."""
+    known = entry["certificate"].get("reading")
+    if known is None:
+        now = "; ".join(frames.notes)
+        return f"; the record was made before files were turned and converted, and now it is {now}" if now else ""
+    changed = [key for key, value in frames.reading.items() if known.get(key) != value]
+    return f"; it is read otherwise than then: {', '.join(changed)}" if changed else ""
 
 
 def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespace, drawn: Any) -> Certifier:

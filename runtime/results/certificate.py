@@ -33,6 +33,7 @@ class Provenance:
     ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
+    ``reading``: every step between the bytes of a file and the frame, None where no file was read;
     ``shared_noise_frames``: the number of frames of a clip that share their noise, None where it is this frame's own.
     """
 
@@ -48,6 +49,7 @@ class Provenance:
     engine: Mapping[str, Any]
     conversion: Mapping[str, Any] | None = None
     shared_noise_frames: int | None = None
+    reading: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +202,8 @@ class Certificate:
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
             "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self.looks),
         }
+        if provenance.reading is not None:
+            record["reading"] = dict(provenance.reading)
         if provenance.shared_noise_frames is not None:
             record["shared_noise_frames"] = provenance.shared_noise_frames
         if self.stopping:
