@@ -97,7 +97,7 @@ def _png_size(header: bytes) -> int:
 
 @dataclass(frozen=True)
 class Jpeg:
-    """``end``: byte after the end-of-image marker. ``scans``: first byte, last, and whether zeros may be flat pixels."""
+    """``end``: byte after the end-of-image marker. ``scans``: first byte, last, whether zeros may be flat pixels."""
 
     end: int
     components: int
@@ -112,7 +112,7 @@ def walk_jpeg(name: str, data: bytes) -> Jpeg:
     """
     at, components, sequential = 2, 0, False
     first_code: dict[int, int] = {}
-    scans = []
+    scans: list[tuple[int, int, bool]] = []
     if not data.startswith(b"\xff\xd8"):
         raise damaged(name, "it does not begin as a JPEG does")
     while True:

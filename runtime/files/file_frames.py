@@ -45,11 +45,11 @@ class FileFrames:
             raise ParameterError(f"subsample is 1 or more, not {subsample}")
         self._path = path
         self._subsample = subsample
-        self._colour = {"matrix": matrix, "range": range}
+        self._matrix, self._range = matrix, range
         self._picture = _picture(path, background_colour(background))
         self._scan: Scan | None = None
         if self._picture is None:
-            with open_video(path, stream=stream, **self._colour) as reader:
+            with open_video(path, matrix=matrix, range=range, stream=stream) as reader:
                 self._scan = reader.scan
             total = self._scan.count
         else:
@@ -93,7 +93,7 @@ class FileFrames:
             return
         if not self._path.is_file():
             raise VideoError(f"no such file any more: {self._path}")
-        with open_video(self._path, scan=self._scan, **self._colour) as reader:
+        with open_video(self._path, matrix=self._matrix, range=self._range, scan=self._scan) as reader:
             for decoded in reader:
                 if decoded.index % self._subsample == 0:
                     yield decoded.planes, decoded.conversion

@@ -138,7 +138,8 @@ class Picture:
             self._skip = int(bool(getattr(image, "default_image", False)))  # an APNG's still, no frame of it
             if found - self._skip > 1 and self._format.moving:
                 self.count = found - self._skip
-                self.durations, words, sizes = [], {}, set()
+                words: dict[str, Any] = {}
+                self.durations, sizes = [], set()
                 for index in range(self.count):
                     pixels, said = self._frame(image, index)
                     self.durations.append(round(float(image.info.get("duration", 0))))

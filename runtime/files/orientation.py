@@ -76,7 +76,7 @@ def matrix_orientation(name: str, matrix: bytes) -> int:
     """Orientation of a display matrix, nine little-endian 16.16 integers. Raises VideoError for other angles."""
     a, b, _, c, d, *_ = (value / 65536 for value in struct.unpack("<9i", matrix[:36]))
     size = max(abs(value) for value in (a, b, c, d)) or 1.0
-    found = _MATRICES.get(tuple(round(value / size, 3) for value in (a, b, c, d)))  # type: ignore[arg-type]
+    found = _MATRICES.get(tuple(round(value / size, 3) for value in (a, b, c, d)))
     if found is None:
         raise VideoError(
             f"{name} is displayed turned or stretched by a matrix that is no multiple of 90°: let ffmpeg apply it, "

@@ -25,7 +25,7 @@ _DOLBY = (b"dvcC", b"dvvC", b"dvwC")
 
 @dataclass(frozen=True)
 class Track:
-    """``crop``: in words, None where nothing is. ``dolby_vision``: its profile and the compatibility of its base layer."""
+    """``crop``: in words, None where nothing is. ``dolby_vision``: its profile, and what its base layer is."""
 
     encrypted: bool = False
     crop: str | None = None
