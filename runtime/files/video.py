@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConversionError, DependencyError, VideoError
-from ..frames.colour_tags import Tags, conversion_for, hdr_error, tagged
+from ..frames.colour_tags import HDR, Tags, conversion_for, hdr_error, tagged
 from ..frames.pixel_formats import LAYOUTS, Layout, planes_of
 from ..frames.planes import Conversion, rgb_from_planes
 from .chroma_location import chroma_location
@@ -126,9 +126,12 @@ class VideoReader:
             context = self._stream.codec_context
             self._format: str = context.pix_fmt or "unknown"
             self._refuse_track()
-            self._layout = self._known_layout()
             self._refuse_colours(context, "the")
+            if context.pix_fmt:
+                self._known_layout()
             self.scan = scan or self._scan()
+            self._layout = self._known_layout()
+            self._refuse_turned_422()
             if self.scan.stamp != _stamp(path):
                 raise VideoError(f"{path} changed while it was read")
             self.frame_count = self.scan.count
@@ -218,6 +221,8 @@ class VideoReader:
 
     def _refuse_colours(self, said: Any, what: str) -> None:
         primaries, transfer = said.color_primaries, said.color_trc
+        if transfer in HDR:
+            raise hdr_error(str(self.path), HDR[transfer], what)
         if primaries in _WIDE:
             raise ConversionError(
                 f"{self.path}: {what} primaries are {_WIDE[primaries]}, not sRGB's: convert it first (ffmpeg's filter "
@@ -282,13 +287,14 @@ class VideoReader:
 
     def _orientation(self, frame: Any) -> int:
         side = frame.side_data.get("DISPLAYMATRIX")
-        orientation = 1 if side is None else matrix_orientation(str(self.path), bytes(side))
-        if swaps_sides(orientation) and self._layout.subsampling == "4:2:2":
+        return 1 if side is None else matrix_orientation(str(self.path), bytes(side))
+
+    def _refuse_turned_422(self) -> None:
+        if swaps_sides(self.scan.orientation) and self._layout.subsampling == "4:2:2":
             raise VideoError(
                 f"{self.path} is displayed turned by 90°, and its chroma is 4:2:2: let ffmpeg turn it, ffmpeg -i IN "
                 "-pix_fmt yuv444p -c:v ffv1 OUT.mkv"
             )
-        return orientation
 
     def _reading(self, container: Any, stream: Any, orientation: int) -> dict[str, Any]:
         context, videos = stream.codec_context, self._video_streams(container)
@@ -366,8 +372,6 @@ class VideoReader:
 
     def _check_colours(self, frame: Any, index: int) -> None:
         tags = _tags(frame, self._layout)
-        if tags.hdr is not None:
-            raise hdr_error(str(self.path), tags.hdr, f"from frame {index} on, the")
         self._refuse_colours(frame, f"from frame {index} on, the")
         for name, told in self._told.items():
             said, used = getattr(tags, name), getattr(self.conversion, name)
