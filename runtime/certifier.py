@@ -317,6 +317,11 @@ class Certifier:
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
         return scores.certificate(claim, looks.ranks(look), stopping)
 
+    def __reduce__(self) -> Any:
+        raise ParameterError(
+            "a Certifier cannot be pickled, it holds an open engine: send its arguments, and open one in each process"
+        )
+
     def close(self) -> None:
         """Release the engine; a sampler that was given stays open."""
         if self._owned:

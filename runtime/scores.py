@@ -114,7 +114,7 @@ class FrameScores:
             noise=noise.kind,
             secret_sha256=noise.commitment,
             public_seed=noise.public_seed,
-            engine=sampler.engine,
+            engine=engine_for(sampler, opened.lattice),
             conversion=None if opened.conversion is None else opened.conversion.to_dict(),
             shared_noise_frames=None if clip is None else len(clip.frames),
             reading=reading,
@@ -190,6 +190,12 @@ class Frames(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+def engine_for(sampler: Sampler, lattice: Lattice) -> Mapping[str, Any]:
+    """The engine as it runs on a frame of this size: samplers whose way depends on it say so."""
+    said = getattr(sampler, "engine_for", None)
+    return dict(said(lattice)) if said else sampler.engine
 
 
 def reading_of(frames: object) -> Mapping[str, Any] | None:
