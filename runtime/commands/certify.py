@@ -11,8 +11,9 @@ from typing import Any
 
 from ..bounds.pooling import pool
 from ..certifier import Certifier
+from ..errors import ConversionError, FrameError, VideoError
 from ..results.certificate import Certificate
-from ..results.log import InputLog, build_log, frame_entry, pooled_metrics, to_csv, to_json
+from ..results.log import InputLog, build_log, first_number, frame_entry, pooled_metrics, to_csv, to_json
 from .options import (
     add_claim_options,
     add_file_options,
@@ -34,7 +35,13 @@ _EXAMPLES = """examples:
 The frames of one file are claimed jointly: each gets alpha divided by their number. Several files are claimed each
 for itself; the error of all of them together is the sum, joint_alpha at the top of the log.
 
-exit status: 0 done, 2 an error told in one line, and then no file is written."""
+A file that cannot be read among several is told in one line and left out; the others are certified and written, and
+the log names it under "failed". The input - is a picture from standard input.
+
+exit status: 0 done, 4 some files failed and the others are written, 2 an error told in one line, and then no file is
+written."""
+
+SOME_FAILED = 4
 
 
 def add(subparsers: Any) -> None:
@@ -45,7 +52,13 @@ def add(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="picture or video file, or - for a picture from standard input",
+    )
     add_model_options(parser)
     add_claim_options(parser)
     add_file_options(parser)
@@ -58,24 +71,35 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options.json, options.csv, inputs=inputs, ndjson=options.ndjson)
     started = time.monotonic()
     logs: list[InputLog] = []
+    failed: list[dict[str, str]] = []
     with (
         progress_bar(options.quiet) as bar,
         open_certifier(options, bar) as certifier,
     ):
         for path in options.inputs:
-            logs.append(_certify(certifier, path, bar, len(logs), sum(len(log.frames) for log in logs), options))
-    log = build_log(logs, time.monotonic() - started)
+            try:
+                logs.append(_certify(certifier, path, bar, len(logs), first_number(logs), options))
+            except (VideoError, FrameError, ConversionError) as error:
+                if len(options.inputs) == 1:
+                    raise
+                failed.append({"path": str(path), "error": str(error)})
+                print(f"error: {error}", file=sys.stderr)
+                if options.ndjson:
+                    print(json.dumps({"type": "failed", **failed[-1]}), flush=True)
+    if not logs:
+        raise VideoError(f"none of the {len(failed)} files could be certified")
+    log = build_log(logs, time.monotonic() - started, failed=failed)
     outputs = {options.json: to_json(log), options.csv: to_csv(log)}
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table(logs))
     certificates = [certificate for one in logs for _, certificate in one.frames]
     print(final_line(certificates), file=sys.stderr)
-    return 0
+    return SOME_FAILED if failed else 0
 
 
 def _certify(
-    certifier: Certifier, path: Path, bar: Bar, index: int, before: int, options: argparse.Namespace
+    certifier: Certifier, path: Path, bar: Bar, index: int, first: int, options: argparse.Namespace
 ) -> InputLog:
     frames = open_frames(certifier, path, certifier.alpha, options)
     log = InputLog(str(path), options.subsample, certifier.alpha)
@@ -84,7 +108,7 @@ def _certify(
     for number, certificate in zip(frames.numbers, certificates, strict=True):
         log.frames.append((number, certificate))
         if options.ndjson:
-            entry = frame_entry(before + len(log.frames) - 1, index, number, certificate)
+            entry = frame_entry(first + number, index, number, certificate)
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
     if options.ndjson:
         pooled = pooled_metrics([certificate for _, certificate in log.frames])

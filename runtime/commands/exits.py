@@ -16,8 +16,9 @@ from ..errors import BiqaError
 def answered(options: argparse.Namespace) -> int:
     """Call ``options.run`` with the options.
 
-    Exit status 0 done, 1 a negative finding, 2 an error told in one line, 3 undecided, 130 interrupted. A defect of
-    this program is an error too, after its traceback: 1 is a verdict and never anything else.
+    Exit status 0 done, 1 a negative finding, 2 an error told in one line, 3 undecided, 4 some files failed and the
+    others are written, 130 interrupted. A defect of this program is an error too, after its traceback: 1 is a verdict
+    and never anything else.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

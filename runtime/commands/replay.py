@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         again, decision = _remake_comparison(log, options)
     else:
         again, decision = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)], None
-    made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision)))
+    made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision, log.get("failed", ()))))
+    _number_as(log, made)
     pairs = enumerate(zip(log["frames"], made["frames"], strict=True))
     wrong = [[_name(place[2:]) for place in differences(*pair, ("frames", index))] for index, pair in pairs]
     for ours, names in zip(made["frames"], wrong, strict=True):
@@ -90,6 +91,13 @@ def run(options: argparse.Namespace) -> int:
             print(_explain(theirs["certificate"], ours["certificate"]))
     print(f"{wrong.count([])} of {len(wrong)} certificates identical", file=sys.stderr)
     return 1 if around or any(wrong) else 0
+
+
+def _number_as(log: Mapping[str, Any], made: dict[str, Any]) -> None:
+    """Older logs count the frames that were certified, newer ones those of the file: ``frame`` says which in both."""
+    if [frame.get("frameNum") for frame in log["frames"]] == list(range(len(log["frames"]))):
+        for index, frame in enumerate(made["frames"]):
+            frame["frameNum"] = index
 
 
 def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:

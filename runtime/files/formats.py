@@ -1,6 +1,6 @@
 """Which picture files are taken: the table that decides, and that docs/formats.md is printed from.
 
-``python -m runtime.files.formats`` prints it.
+``make formats`` prints it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def page() -> str:
     lines = [
         "# What files are taken",
         "",
-        "Printed by `python -m runtime.files.formats` from the table that decides. A frame is certified as it is",
+        "Printed by `make formats` from the table that decides (runtime/files/formats.py). A frame is certified as it is",
         "displayed: turned upright, converted to sRGB, without alpha. Each step is in the record under `reading`, and",
         "`replay` repeats it.",
         "",
@@ -159,7 +159,3 @@ def page() -> str:
         "- Bytes after the end of a picture are not read; the record says how many there are.",
     ]
     return "\n".join(lines) + "\n" + _REFUSED + _VIDEO
-
-
-if __name__ == "__main__":
-    print(page(), end="")

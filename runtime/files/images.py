@@ -43,6 +43,7 @@ _SRGB_PRIMARIES = (1, 2, 5, 6, 7)
 """BT.709, unknown, and BT.601's, which differ from it by less than a viewer applies."""
 _SRGB_TRANSFERS = (1, 2, 6, 13, 14, 15)
 _GAMMA = 0.45455
+_BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def picture_format(file: Path | bytes) -> str | None:
     Image = load_pillow()  # noqa: N806
     if isinstance(file, Path) and not file.is_file():
         return None
+    head = b""
     try:
         head = file[:64] if isinstance(file, bytes) else _head(file)
         if is_tiff(head):
@@ -80,8 +82,8 @@ def picture_format(file: Path | bytes) -> str | None:
             return "AVIF" if b"avif" in head[8:64] else "HEIF"
         with strictly(), Image.open(file if isinstance(file, Path) else BytesIO(file)) as image:
             return None if image.format in NO_STILLS else str(image.format)
-    except DAMAGED:
-        return None
+    except DAMAGED:  # no picture, or one so damaged that only its first bytes tell
+        return next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), None)
 
 
 def _head(path: Path) -> bytes:
@@ -158,7 +160,9 @@ class Picture:
     def _opened(self) -> Any:
         Image = load_pillow()  # noqa: N806
         try:
-            return Image.open(BytesIO(self._data), formats=(self._format.name,))
+            return Image.open(
+                BytesIO(self._data), formats=("JPEG", "MPO") if self._format.name == "MPO" else (self._format.name,)
+            )
         except DAMAGED as error:
             if self._format.name in ("JXL", "HEIF") and self._format.name not in Image.OPEN:
                 package = {"JXL": "pillow-jxl-plugin", "HEIF": "pillow-heif"}[self._format.name]
@@ -180,6 +184,10 @@ class Picture:
             return self._finished(decoded, self._orientation(image), declared)
         except BiqaError:
             raise
+        except MemoryError:
+            raise VideoError(
+                f"{self._name} takes more memory than there is: scale it down, or cut it into tiles"
+            ) from None
         except DAMAGED as error:
             raise damaged(self._name, " ".join(str(error).split()) or type(error).__name__) from None
 
@@ -222,7 +230,8 @@ class Picture:
 
     def _deep_ppm(self, image: Any) -> Decoded | None:
         codec, _, offset, arguments = image.tile[0]
-        top = arguments[-1] if codec.startswith("ppm") and isinstance(arguments, tuple) else 255
+        told = codec.startswith("ppm") and isinstance(arguments, tuple)
+        top = 65535 if arguments == "I;16B" else arguments[-1] if told else 255
         if top not in (255, 65535) and image.mode in ("RGB", "L", "I"):
             raise FrameError(f"{self._name} counts to {top}: 8 or 16 full bits a channel are taken: convert it first")
         if top != 65535:
@@ -287,10 +296,7 @@ def hdr_free_error(name: str, said: str) -> FrameError:
 
 def open_picture(path: Path, format: str, background: str | None = None) -> Picture:
     """The picture in a file. Raises what :class:`Picture` raises."""
-    try:
-        return Picture(str(path), path.read_bytes(), format, background)
-    except MemoryError:
-        raise VideoError(f"{path} needs more memory than there is: scale it down, or cut it into tiles") from None
+    return Picture(str(path), path.read_bytes(), format, background)
 
 
 def read_picture(name: str, data: bytes, background: str | None = None) -> Picture:

@@ -12,7 +12,17 @@ from typing import Any
 
 from ..errors import DependencyError
 
-DAMAGED = (OSError, ValueError, TypeError, SyntaxError, LookupError, EOFError, struct.error, RuntimeError)
+DAMAGED = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+    RuntimeError,
+)
 """What Pillow and its plugins raise on damaged files."""
 
 _STRICT = threading.Lock()

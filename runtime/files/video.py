@@ -213,7 +213,7 @@ class VideoReader:
             )
         if track.dolby_vision and (track.dolby_vision[0] == 5 or track.dolby_vision[1] == 0):
             raise hdr_error(name, f"Dolby Vision profile {track.dolby_vision[0]}", "the")
-        if self._stream.metadata.get("alpha_mode") == "1":
+        if ("alpha_mode", "1") in {(key.lower(), value) for key, value in self._stream.metadata.items()}:
             raise ConversionError(
                 f"{name} has alpha (alpha_mode 1): lay it over a background first, e.g. ffmpeg -c:v libvpx-vp9 -i IN "
                 '-filter_complex "color=white[b];[b][0]scale2ref[c][v];[c][v]overlay=shortest=1" -c:v ffv1 OUT.mkv'
