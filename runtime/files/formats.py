@@ -134,7 +134,7 @@ def page() -> str:
     lines = [
         "# What files are taken",
         "",
-        "Printed by `make formats` from the table that decides (runtime/files/formats.py). A frame is certified as it is",
+        "Printed by `make formats` from the table that decides . A frame is certified as it is",
         "displayed: turned upright, converted to sRGB, without alpha. Each step is in the record under `reading`, and",
         "`replay` repeats it.",
         "",
