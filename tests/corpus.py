@@ -41,6 +41,8 @@ def _picture_differences(path: Path, clip: FileFrames, frame: Any) -> list[str]:
     seen = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if seen is None:
         return []
+    if clip.reading["orientation"] != "as stored" and clip.reading["format"] in ("WEBP", "AVIF", "TIFF"):
+        return []  # noted; OpenCV does not turn these
     if seen.shape != frame.shape:
         return [f"size {frame.shape[1]}×{frame.shape[0]}, OpenCV's {seen.shape[1]}×{seen.shape[0]}"]
     if any(key in clip.reading for key in _EXPLAINED) or " to sRGB" in clip.reading["colours"]:

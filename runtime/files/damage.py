@@ -148,7 +148,7 @@ def walk_jpeg(name: str, data: bytes) -> Jpeg:
                 if data[at + 1] and not 0xD0 <= data[at + 1] <= 0xD7:
                     break
                 at += 2
-            used = [0x10 | content[2 + 2 * index] & 15 for index in range(content[0])] if content else []
+            used = [0x10 | tables & 15 for tables in content[2 : 1 + 2 * content[0] : 2]] if content else []
             flat = not sequential or all(first_code.get(table, 0) == 0 for table in used)
             scans.append((start, at, flat))
 

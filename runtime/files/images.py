@@ -28,7 +28,7 @@ from . import alpha, isobmff, profiles
 from .damage import damaged, png_chunks
 from .formats import FORMATS, NO_STILLS, Format
 from .orientation import TURNS, exif_orientation, turned
-from .pillow import DAMAGED, load_pillow, strictly
+from .pillow import DAMAGED, check_size, load_pillow, strictly
 from .samples import Decoded, from_pillow, split
 from .tiff import is_tiff, read_tiff
 
@@ -106,7 +106,16 @@ class Picture:
         self._skip = 0
         with strictly():
             notes = self._format.check(name, data)
-            self._still, words = self._only() if self._format.name == "TIFF" else self._all()
+            try:
+                self._still, words = self._only() if self._format.name == "TIFF" else self._all()
+            except BiqaError:
+                raise
+            except MemoryError:
+                raise VideoError(
+                    f"{name} takes more memory than there is: scale it down, or cut it into tiles"
+                ) from None
+            except DAMAGED as error:
+                raise damaged(name, " ".join(str(error).split()) or type(error).__name__) from None
         self.reading: dict[str, Any] = {
             "format": self._format.name,
             "decoder": _decoder(self._format),
@@ -155,6 +164,8 @@ class Picture:
             still, words = self._frame(image, 0 if found > 1 and self._format.moving else None)
             if found > 1 and self._format.several == "first":
                 words["picture"] = f"the main one; {found} layers or pictures in the file"
+            if self._skip:
+                words["picture"] = "the only frame of an animation, in place of its still"
             return still, words
 
     def _opened(self) -> Any:
@@ -175,6 +186,7 @@ class Picture:
         try:
             if index is not None:
                 image.seek(index + self._skip)
+            check_size(self._name, image.width, image.height)
             declared = self._colours(image)
             decoded = self._deep(image) or from_pillow(self._name, image)
             if self._format.name == "AVIF" and (bits := isobmff.av1_depth(self._data)) > 8:

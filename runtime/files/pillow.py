@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import DependencyError
+from ..errors import DependencyError, VideoError
 
 DAMAGED = (
     OSError,
@@ -24,6 +24,9 @@ DAMAGED = (
     RuntimeError,
 )
 """What Pillow and its plugins raise on damaged files."""
+
+MOST_PIXELS = 2**28
+"""Of a picture: 2.5 times the largest that phones take."""
 
 _STRICT = threading.Lock()
 
@@ -44,11 +47,19 @@ def load_pillow() -> Any:
     return Image
 
 
+def check_size(name: str, width: int, height: int) -> None:
+    """Raise VideoError for a picture that would take gigabytes, or says so to do harm."""
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"{name} is {width}×{height}, over {MOST_PIXELS // 10**6} million pixels: scale it down, or cut it up"
+        )
+
+
 @contextmanager
 def strictly() -> Iterator[None]:
     """Cut pictures are errors here even if the program around us set ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``.
 
-    Pictures of any size are taken: what limits them is memory. Warnings are about metadata; pixels that are damaged
+    ``check_size`` limits pictures, not Pillow. Warnings are about metadata; pixels that are damaged
     raise.
     """
     from PIL import Image, ImageFile

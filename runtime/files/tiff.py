@@ -6,7 +6,7 @@ What both can read is read by both, and must be equal. Orientation and profile a
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import BiqaError, DependencyError, FrameError
 from .damage import Complaints, agree, damaged
 from .orientation import turned
-from .pillow import DAMAGED, load_pillow
+from .pillow import DAMAGED, check_size, load_pillow
 from .samples import SCALES, Decoded, from_floats
 
 _ORIENTATION = 274
@@ -36,17 +36,19 @@ def read_tiff(name: str, data: bytes) -> tuple[Decoded, int, bytes | None]:
         raise DependencyError(
             "tifffile is not installed, and it reads TIFFs: pip install 'stochastic-biqa[video]'"
         ) from None
+    check_chain(name, data)
     try:
         with Complaints(name, "tifffile"), tifffile.TiffFile(BytesIO(data)) as file:
             pages = [page for page in file.pages if not page.is_reduced]  # type: ignore[union-attr]
             if len(pages) != 1:
                 raise FrameError(f"{name} holds {len(pages)} pictures: give one")
             page: Any = pages[0]
+            check_size(name, page.imagewidth, page.imagelength)
             decoded = _decoded(name, page, page.asarray())
             tag = page.tags.get(_ORIENTATION)
             orientation, profile = int(tag.value) if tag else 1, page.iccprofile
             lossless = page.compression.name not in _LOSSY and page.photometric.name != "YCBCR"
-    except BiqaError:
+    except (BiqaError, MemoryError):
         raise
     except Exception as error:  # decoders of a dozen libraries
         raise damaged(name, f"{' '.join(str(error).split())[:200]}") from None
@@ -55,6 +57,21 @@ def read_tiff(name: str, data: bytes) -> tuple[Decoded, int, bytes | None]:
     if lossless and decoded.colours.dtype == np.uint8 and decoded.mode != "CMYK" and decoded.alpha is None:
         _compare(name, data, decoded, orientation)
     return decoded, orientation, bytes(profile) if profile else None
+
+
+def check_chain(name: str, data: bytes) -> None:
+    """Raise VideoError where the chain of directories runs in a circle, which tifffile would follow for ever."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    wide = data[2:4] in (b"+\0", b"\0+")
+    count, entry, link, at = (8, 20, 8, 8) if wide else (2, 12, 4, 4)
+    seen: set[int] = set()
+    place = int.from_bytes(data[at : at + link], order)
+    while place:
+        if place in seen:
+            raise damaged(name, "its directories form a circle")
+        seen.add(place)
+        after = place + count + entry * int.from_bytes(data[place : place + count], order)
+        place = int.from_bytes(data[after : after + link], order)
 
 
 def _decoded(name: str, page: Any, pixels: NDArray[Any]) -> Decoded:
