@@ -12,7 +12,7 @@ GPU_BIN := $(GPU_VENV)/bin
 GPU_BUNDLE := build/gpu
 HAS_GPU := import ctypes; raise SystemExit(ctypes.CDLL("libcuda.so.1").cuInit(0))
 
-.PHONY: demo test test-long test-tensorrt test-pycuda gpu-check lint model clean
+.PHONY: demo formats corpus test test-long test-tensorrt test-pycuda gpu-check lint model clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -50,6 +50,15 @@ gpu-check:
 	  -c 'from runtime.samplers.gpu.nvidia import find_gpus; print(find_gpus()[0].name.lower().replace(" ", "-"))') && \
 	  $(GPU_BIN)/python -m benchmarks.gpu_noise --model $(GPU_BUNDLE) --json $$results-noise.json && \
 	  $(GPU_BIN)/python -m benchmarks.latency --model $(GPU_BUNDLE) --device cuda --json $$results-latency.json
+
+# docs/formats.md is printed from the table that decides which files are taken.
+formats: $(VENV)/test.stamp
+	$(BIN)/python -c 'from runtime.files.formats import page; print(page(), end="")' > docs/formats.md
+
+# Reads every file below FOLDER, and compares with a second decoder (OpenCV for pictures, ffprobe for clips).
+corpus: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[corpus]'
+	$(BIN)/python -m tests.corpus $(FOLDER)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

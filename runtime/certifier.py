@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +37,7 @@ from .results.plan import Plan, plan
 from .results.pooled import Pooled, pooled
 from .samplers import Sampler
 from .samplers.function import ScoreFunction
-from .scores import ClipScores, Frames, FrameScores, NoisySampler
+from .scores import ClipScores, Frames, FrameScores, NoisySampler, reading_of
 
 
 class Certifier:
@@ -228,7 +228,7 @@ class Certifier:
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:
                 raise ParameterError(f"more than the {jointly} frames that alpha was split over")
-            yield self._certify(noisy, frame, bit_depth, alpha, tolerance, clip, index)
+            yield self._certify(noisy, frame, bit_depth, alpha, tolerance, clip, index, reading_of(frames))
 
     def pool(self, certificates: Sequence[Certificate], *, pool: str = "mean", bound: str | None = None) -> Pooled:
         """The pooled score of certificates of :meth:`stream` that were claimed jointly, with its interval at α.
@@ -246,17 +246,21 @@ class Certifier:
         matrix: str | None = None,
         range: str | None = None,
         bound: str | None = None,
+        background: str | None = None,
+        stream: int | None = None,
     ) -> Pooled:
         """Certify every ``subsample``-th frame of a file, a still or a video, claimed jointly.
 
         The result has ``score``, ``lower`` and ``upper``: of the frame, or of the mean of a video's frames. Its items
         are the frames' certificates. ``bound``: of the mean, "collective" or "frame-by-frame"; None for a collective
         one where there is one (results/pooled.py). The pooled interval has error α, and so have the frames' intervals
-        together. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. Raises VideoError for a file
-        that is missing, damaged or cut, ParameterError where α shared by its frames leaves no bound, and what
-        ``certify`` raises.
+        together. ``matrix``, ``range``: say what a video's tags do not, or say wrongly. ``background``, ``stream``: as
+        for :class:`FileFrames`. Raises VideoError for a file that is missing, damaged or cut, ParameterError where α
+        shared by its frames leaves no bound, and what ``certify`` raises.
         """
-        frames = FileFrames(Path(path), subsample=subsample, matrix=matrix, range=range)
+        frames = FileFrames(
+            Path(path), subsample=subsample, matrix=matrix, range=range, background=background, stream=stream
+        )
         self.refuse_too_few(path, frames=len(frames))
         certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance, bound=bound))
         return pooled("mean", certificates, self.alpha, bound=bound, path=os.fspath(path))
@@ -345,8 +349,9 @@ class Certifier:
         tolerance: float | None,
         clip: ClipNoise | None,
         index: int = 0,
+        reading: Mapping[str, Any] | None = None,
     ) -> Certificate:
-        scores = FrameScores(frame, bit_depth, noisy, clip, index)
+        scores = FrameScores(frame, bit_depth, noisy, clip, index, reading)
         claim = replace(self._claim, alpha=alpha)
         shift = noisy.shift(self.epsilon)
         if tolerance is None:
@@ -359,6 +364,11 @@ class Certifier:
         look = _first_narrow(scores, looks, tolerance)
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)
         return scores.certificate(claim, looks.ranks(look), stopping)
+
+    def __reduce__(self) -> Any:
+        raise ParameterError(
+            "a Certifier cannot be pickled, it holds an open engine: send its arguments, and open one in each process"
+        )
 
     def close(self) -> None:
         """Release the engine; a sampler that was given stays open."""

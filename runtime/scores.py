@@ -34,7 +34,7 @@ from .results.certificate import Certificate, Provenance
 from .results.pooled import Look, Pooled, UnitScores, collective_of, out_of_range, pooled, why_not_collective
 from .samplers import Sampler
 
-__all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler"]
+__all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler", "reading_of"]
 
 CHUNK = 64
 """Samples asked of the sampler at a time: how often progress is told."""
@@ -92,12 +92,19 @@ class NoisySampler:
 class FrameScores:
     """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
 
-    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. Raises FrameError or
+    ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. ``reading``: how its file was
+    read, for the record; None: it comes from no file. Raises FrameError or
     ConversionError for a frame that cannot be scored, ParameterError for one that is not the clip's.
     """
 
     def __init__(
-        self, frame: Frame, bit_depth: int | None, noisy: NoisySampler, clip: ClipNoise | None = None, index: int = 0
+        self,
+        frame: Frame,
+        bit_depth: int | None,
+        noisy: NoisySampler,
+        clip: ClipNoise | None = None,
+        index: int = 0,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         sampler, noise = noisy.sampler, noisy.noise
         opened = noisy.open(frame, bit_depth)
@@ -123,9 +130,10 @@ class FrameScores:
             noise=noise.kind,
             secret_sha256=noise.commitment,
             public_seed=noise.public_seed,
-            engine=sampler.engine,
+            engine=engine_for(sampler, opened.lattice),
             conversion=None if opened.conversion is None else opened.conversion.to_dict(),
             shared_noise_frames=None if clip is None else len(clip.frames),
+            reading=reading,
         )
 
     def advance(self, count: int) -> None:
@@ -204,6 +212,17 @@ class Frames(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
+def engine_for(sampler: Sampler, lattice: Lattice) -> Mapping[str, Any]:
+    """The engine as it runs on a frame of this size: samplers whose way depends on it say so."""
+    said = getattr(sampler, "engine_for", None)
+    return dict(said(lattice)) if said else sampler.engine
+
+
+def reading_of(frames: object) -> Mapping[str, Any] | None:
+    """How the file behind these frames was read, where there is one: ``FileFrames`` says."""
+    return getattr(frames, "reading", None)
+
+
 class ClipScores:
     """``claim.alpha``: the error of all frames together. ``bit_depth``: of uint16 RGB frames, None for the dtype's.
 
@@ -245,7 +264,8 @@ class ClipScores:
             if count == len(self._frames):
                 raise ParameterError(f"more than the {count} frames that alpha was split over")
             if self._look == 0:
-                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count))
+                reading = reading_of(self._frames)
+                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count, reading))
             else:
                 self._frame_scores[count].reopen(frame)
             self._draw(self._frame_scores[count])

@@ -113,7 +113,7 @@ def _certified(
             continue
         number = session.seen - 1
         if options.ndjson:
-            entry = frame_entry(len(log.frames), 0, number, certificate)
+            entry = frame_entry(number, 0, number, certificate)
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
         log.frames.append((number, certificate))
         if session.jointly is None:

@@ -12,10 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from ..certifier import Certifier
+from ..errors import ConversionError, FrameError, VideoError
 from ..results.certificate import Certificate
-from ..results.log import InputLog, build_log, frame_entry, mean_over, pooled_metrics, to_csv, to_json
+from ..results.log import (
+    InputLog,
+    build_log,
+    first_number,
+    frame_entry,
+    mean_over,
+    pooled_metrics,
+    to_csv,
+    to_json,
+)
 from ..results.pooled import ONE_FRAME
-from .options import add_claim_options, add_log_options, add_model_options, open_certifier, open_frames
+from .options import (
+    add_claim_options,
+    add_file_options,
+    add_log_options,
+    add_model_options,
+    open_certifier,
+    open_frames,
+)
 from .outputs import check_outputs, printed_interval, write_outputs
 from .progress import Bar, progress_bar
 
@@ -29,7 +46,13 @@ _EXAMPLES = """examples:
 The frames of one file are claimed together: each gets alpha divided by their number. Of several files each has an
 alpha of its own. The error of all files together is the sum, joint_alpha at the top of the log.
 
-exit status: 0 done, 2 an error: one line says which, and no file is written."""
+A file among several that cannot be read is named in one line and left out. The others are certified and written, and
+the log names it under "failed". The input - is a still from standard input.
+
+exit status: 0 done, 4 some files failed and the others are written, 2 an error: one line says which, and no file is
+written."""
+
+SOME_FAILED = 4
 
 
 def add(subparsers: Any) -> None:
@@ -40,9 +63,16 @@ def add(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="picture or video file, or - for a picture from standard input",
+    )
     add_model_options(parser)
     add_claim_options(parser)
+    add_file_options(parser)
     add_log_options(parser)
     parser.set_defaults(run=run)
 
@@ -52,23 +82,34 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options.json, options.csv, inputs=inputs, ndjson=options.ndjson)
     started = time.monotonic()
     logs: list[InputLog] = []
+    failed: list[dict[str, str]] = []
     with (
         progress_bar(options.quiet) as bar,
         open_certifier(options, bar) as certifier,
     ):
         for path in options.inputs:
-            logs.append(_certify(certifier, path, bar, len(logs), sum(len(log.frames) for log in logs), options))
-    log = build_log(logs, time.monotonic() - started)
+            try:
+                logs.append(_certify(certifier, path, bar, len(logs), first_number(logs), options))
+            except (VideoError, FrameError, ConversionError) as error:
+                if len(options.inputs) == 1:
+                    raise
+                failed.append({"path": str(path), "error": str(error)})
+                print(f"error: {error}", file=sys.stderr)
+                if options.ndjson:
+                    print(json.dumps({"type": "failed", **failed[-1]}), flush=True)
+    if not logs:
+        raise VideoError(f"none of the {len(failed)} files could be certified")
+    log = build_log(logs, time.monotonic() - started, failed=failed)
     outputs = {options.json: to_json(log), options.csv: to_csv(log)}
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table(logs))
     print(final_line(logs), file=sys.stderr)
-    return 0
+    return SOME_FAILED if failed else 0
 
 
 def _certify(
-    certifier: Certifier, path: Path, bar: Bar, index: int, before: int, options: argparse.Namespace
+    certifier: Certifier, path: Path, bar: Bar, index: int, first: int, options: argparse.Namespace
 ) -> InputLog:
     frames = open_frames(certifier, path, certifier.alpha, options)
     log = InputLog(str(path), options.subsample, certifier.alpha, bound=options.bound)
@@ -78,7 +119,7 @@ def _certify(
     for number, certificate in zip(frames.numbers, certificates, strict=True):
         log.frames.append((number, certificate))
         if options.ndjson:
-            entry = frame_entry(before + len(log.frames) - 1, index, number, certificate)
+            entry = frame_entry(first + number, index, number, certificate)
             print(json.dumps({"type": "frame", **entry}, allow_nan=False), flush=True)
     if options.ndjson:
         pooled = pooled_metrics(log.pools())

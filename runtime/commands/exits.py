@@ -21,8 +21,9 @@ _INTERRUPTED = "interrupted: no half-written file is left"
 def answered(options: argparse.Namespace, interrupted: Callable[[], str] = lambda: _INTERRUPTED) -> int:
     """Call ``options.run`` with the options. ``interrupted``: what to say at Ctrl-C.
 
-    Exit status 0 done, 1 a negative finding, 2 an error in one line, 3 undecided, 130 interrupted. A defect of
-    this program is an error too, after its traceback: 1 is a verdict and never anything else.
+    Exit status 0 done, 1 a negative finding, 2 an error in one line, 3 undecided, 4 some files failed and the others
+    are written, 130 interrupted. A defect of this program is an error too, after its traceback: 1 is a verdict and
+    never anything else.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -42,7 +43,7 @@ def answered(options: argparse.Namespace, interrupted: Callable[[], str] = lambd
         where = "" if error.filename is None else f"{error.filename}: "
         return _failed(f"{where}{error.strerror or error}")
     except MemoryError:
-        return _failed("not enough memory: use fewer samples, smaller frames or smaller batches")
+        return _failed("not enough memory: take smaller frames or smaller batches")
     except (OverflowError, struct.error) as error:
         return _failed(f"a number is too large ({error}): use fewer --samples, or look at the other numbers given")
     except Exception as error:

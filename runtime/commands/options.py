@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..bounds.alpha import SCOPES
@@ -64,6 +65,14 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--range", choices=RANGES, help="override the video's range")
 
 
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how files are read."""
+    parser.add_argument(
+        "--background", metavar="C", help="what lies under transparent pictures: white, black, grey or #rrggbb"
+    )
+    parser.add_argument("--stream", type=int, metavar="N", help="which video of a file, from 0; default as ffmpeg's")
+
+
 def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
     if options.samples is not None and options.samples > MOST_SAMPLES:
@@ -97,12 +106,18 @@ def add_decision_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", choices=POOLS, default="mean", help="how a video's scores become one; default mean")
     add_model_options(parser)
     add_claim_options(parser)
+    add_file_options(parser)
     parser.add_argument("--json", metavar="F", help="write the log, which replay reads; - for standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table; the last line stays")
 
 
 def open_frames(certifier: Certifier, path: Path, alpha: float, options: argparse.Namespace) -> FileFrames:
     """The frames of a file, refused where α shared by them leaves no bound."""
-    frames = FileFrames(path, subsample=options.subsample, matrix=options.matrix, range=options.range)
+    frames = FileFrames(
+        path, subsample=options.subsample, matrix=options.matrix, range=options.range,
+        background=options.background, stream=options.stream,
+    )  # fmt: skip
+    if frames.notes and not options.quiet:
+        print(f"{path}: {'; '.join(frames.notes)}", file=sys.stderr)
     certifier.refuse_too_few(path, frames=len(frames), alpha=alpha)
     return frames

@@ -23,18 +23,20 @@ _EXAMPLES = """examples:
   biqa certify clip.mp4 --secret-file secret --json clip.json
   biqa replay clip.json clip.mp4 --secret-file secret
 
-Every value of the log is compared except these: version and fps at the top, and of each input path,
-certificate.engine and certificate.conversion.assumed. If a value differs, the two engines are printed.
+Every value of the log is compared except these: version and fps at the top, and of each input path, certificate.engine,
+certificate.conversion.assumed and certificate.reading.decoder. If a value differs, the two engines are printed. What an
+older log lacks is not compared.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
 
 
 Place = tuple[str | int, ...]
-NOT_COMPARED: tuple[tuple[str | type[int], ...], ...] = (
+NOT_COMPARED: tuple[tuple[str | type, ...], ...] = (
     ("version",),
     ("fps",),
     ("inputs", int, "path"),
     ("inputs", int, "certificate", "engine"),
     ("inputs", int, "certificate", "conversion", "assumed"),
+    ("inputs", int, "certificate", "reading", "decoder"),
 )
 """Places, from the top of the log, that may differ without a certificate being another one; ``int``: any index.
 
@@ -43,6 +45,11 @@ Another engine is named where scores differ.
 
 ADDED = {"alpha", "bound", "collective", "lattice_sha256", "pooled_bounds", "score_range", "why"}
 """Keys that logs had not always: where a log has none of a name, it is not compared."""
+MAY_BE_ABSENT: tuple[tuple[str | type, ...], ...] = (
+    ("inputs", int, "certificate", "reading"),
+    ("inputs", int, "certificate", "reading", str),
+)
+"""Places that older records do not have; ``str``: any key."""
 
 _ABSENT = object()
 
@@ -71,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
         again, decision = _remake_comparison(log, options)
     else:
         again, decision = [_remake(log, index, path, options) for index, path in enumerate(options.inputs)], None
-    made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision)))
+    made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision, log.get("failed", ()))))
+    _number_as(log, made)
     pairs = enumerate(zip(log["frames"], made["frames"], strict=True))
     wrong = [[_name(place[2:]) for place in differences(*pair, ("frames", index))] for index, pair in pairs]
     for ours, names in zip(made["frames"], wrong, strict=True):
@@ -87,9 +95,16 @@ def run(options: argparse.Namespace) -> int:
     return 1 if around or any(wrong) else 0
 
 
+def _number_as(log: Mapping[str, Any], made: dict[str, Any]) -> None:
+    """Older logs count the frames that were certified, newer ones those of the file: ``frame`` says which in both."""
+    if [frame.get("frameNum") for frame in log["frames"]] == list(range(len(log["frames"]))):
+        for index, frame in enumerate(made["frames"]):
+            frame["frameNum"] = index
+
+
 def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
     """Where two JSON trees differ, as places from the top of the log; those of ``NOT_COMPARED`` are passed over."""
-    if not compared(at):
+    if not compared(at) or (recorded is _ABSENT and _is_of(at, MAY_BE_ABSENT)):
         return []
     if isinstance(recorded, dict) and isinstance(made, dict):
         keys = sorted(recorded.keys() | (made.keys() - (ADDED - recorded.keys())))
@@ -105,10 +120,14 @@ def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
 
 def compared(place: Place) -> bool:
     """Whether a place is none of ``NOT_COMPARED``."""
-    return not any(
+    return not _is_of(place, NOT_COMPARED)
+
+
+def _is_of(place: Place, kinds: Sequence[tuple[str | type, ...]]) -> bool:
+    return any(
         len(place) == len(known)
-        and all(isinstance(k, int) if w is int else k == w for k, w in zip(place, known, strict=True))
-        for known in NOT_COMPARED
+        and all(isinstance(k, w) if isinstance(w, type) else k == w for k, w in zip(place, known, strict=True))
+        for known in kinds
     )
 
 
@@ -137,7 +156,7 @@ def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Na
         else:
             tolerance = rule.get("tolerance")
             certificates = certifier.stream(frames, jointly=len(frames), tolerance=tolerance, bound=bound)
-        made.frames = _same_frames(path, recorded, certificates)
+        made.frames = _same_frames(path, recorded, certificates, _read_otherwise(entry, frames))
     return made
 
 
@@ -155,12 +174,13 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         comparison = certifier.compare(*clips, pool=pool, bound=bound)
     made = [
         InputLog(
-            *(entry["path"], entry["subsample"], comparison.share, _same_frames(path, frames, side.certificates)),
+            *(entry["path"], entry["subsample"], comparison.share),
+            _same_frames(path, frames, side.certificates, _read_otherwise(entry, clip)),
             bound=bound,
             look=side.look,
         )
-        for entry, path, frames, side in zip(
-            entries, options.inputs, recorded, (comparison.a, comparison.b), strict=True
+        for entry, path, frames, side, clip in zip(
+            entries, options.inputs, recorded, (comparison.a, comparison.b), clips, strict=True
         )
     ]
     return made, comparison.to_dict()
@@ -188,9 +208,12 @@ def _frames(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
             f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
         )
+    reading = shared.get("reading") or {}
+    video = conversion and reading.get("stream")
     frames = FileFrames(
-        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range")
-    )
+        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range"),
+        background=reading.get("background"), stream=int(str(video).split()[0]) if video else None,
+    )  # fmt: skip
     if len(frames) != len(recorded):
         raise RecordError(f"the record holds {len(recorded)} frames of this file, {path} has {len(frames)}")
     for number, frame in zip(frames.numbers, recorded, strict=True):
@@ -200,15 +223,27 @@ def _frames(
 
 
 def _same_frames(
-    path: Path, recorded: Sequence[Mapping[str, Any]], certificates: Iterable[Certificate]
+    path: Path, recorded: Sequence[Mapping[str, Any]], certificates: Iterable[Certificate], why: str
 ) -> list[tuple[int, Certificate]]:
     """(number, certificate) of each frame, or RecordError at the first whose pixels are not the recorded ones."""
     made = []
     for frame, certificate in zip(recorded, certificates, strict=True):
         if certificate.provenance.frame_sha256 != frame["certificate"]["frame_sha256"]:
-            raise RecordError(f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ")
+            raise RecordError(
+                f"{path} frame {frame['frame']} is not the frame that was certified: its pixels differ{why}"
+            )
         made.append((frame["frame"], certificate))
     return made
+
+
+def _read_otherwise(entry: Mapping[str, Any], frames: FileFrames) -> str:
+    """Why pixels may differ though the file is the same: it was read in another way."""
+    known = entry["certificate"].get("reading")
+    if known is None:
+        now = "; ".join(frames.notes)
+        return f"; the record was made before files were turned and converted, and now it is {now}" if now else ""
+    changed = [key for key, value in frames.reading.items() if known.get(key) != value]
+    return f"; it is read otherwise than then: {', '.join(changed)}" if changed else ""
 
 
 def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespace, drawn: Any) -> Certifier:

@@ -1,79 +1,107 @@
-"""A path → its frames, picture or video alike, with the count known before the first is decoded."""
+"""A path → its frames, picture or video alike, with the count known before the first is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from ..errors import ParameterError, VideoError
 from ..frames.input import Frame
-from .images import is_image, read_image
-from .video import open_video
+from .alpha import background_colour
+from .images import Picture, open_picture, picture_format, read_picture
+from .orientation import AS_STORED
+from .video import Scan, open_video
 
-
-class Input:
-    """Every ``subsample``-th frame of a picture (one frame) or a video file. A context manager.
-
-    ``count``: the number of frames that will come. Raises VideoError, FrameError or ConversionError when
-    opened, or while frames are read; never yields fewer frames than ``count`` without an error.
-    """
-
-    def __init__(self, path: Path, *, subsample: int = 1, matrix: str | None = None, range: str | None = None) -> None:
-        if subsample < 1:
-            raise ParameterError(f"subsample is 1 or more, not {subsample}")
-        self.path = path
-        self.subsample = subsample
-        self._reader = None if is_image(path) else open_video(path, matrix=matrix, range=range)
-        self._image = read_image(path)[0] if self._reader is None else None
-        total = 1 if self._reader is None else self._reader.frame_count
-        self.count = -(-total // subsample)
-
-    def __iter__(self) -> Iterator[tuple[int, Frame]]:
-        """(frame number in the file, frame as ``Certifier.stream`` takes it)."""
-        if self._image is not None:
-            yield 0, self._image
-        elif self._reader is not None:
-            for decoded in self._reader:
-                if decoded.index % self.subsample == 0:
-                    yield decoded.index, (decoded.planes, decoded.conversion)
-
-    def __enter__(self) -> Input:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._reader is not None:
-            self._reader.close()
+STANDARD_INPUT = Path("-")
 
 
 class FileFrames:
-    """The frames of a file, opened anew for every pass over them: what ``Certifier.gate`` and ``compare`` take.
+    """Every ``subsample``-th frame of a file as it is displayed, anew in every pass: what ``Certifier`` takes.
 
-    Parameters and errors are those of :class:`Input`. ``numbers``: the frames' numbers in the file.
+    A still has one frame; a video or an animation has those that are shown. ``matrix``, ``range``: override what a
+    video's tags say. ``background``: white, black, grey or #rrggbb, what lies under a transparent picture. ``stream``:
+    which of several videos, from 0; None: the one that ffmpeg takes. The path ``-`` is a picture from standard input.
+
+    ``numbers``: the frames' numbers in the file. ``reading``: what was done between bytes and frames, for the record.
+    ``notes``: what of it is worth telling. The file is decoded once when it is opened. Raises VideoError for a file
+    that is missing, damaged, cut or neither picture nor video, FrameError or ConversionError for one that is not taken,
+    ParameterError, DependencyError; frames are never fewer than its length without an error.
     """
 
-    def __init__(self, path: Path, *, subsample: int = 1, matrix: str | None = None, range: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        subsample: int = 1,
+        matrix: str | None = None,
+        range: str | None = None,
+        background: str | None = None,
+        stream: int | None = None,
+    ) -> None:
+        if subsample < 1:
+            raise ParameterError(f"subsample is 1 or more, not {subsample}")
         self._path = path
         self._subsample = subsample
-        self._colour = {"matrix": matrix, "range": range}
-        with self._open() as source:
-            self._count = source.count
+        self._matrix, self._range = matrix, range
+        self._picture = _picture(path, background_colour(background))
+        self._scan: Scan | None = None
+        if self._picture is None:
+            with open_video(path, matrix=matrix, range=range, stream=stream) as reader:
+                self._scan = reader.scan
+            total = self._scan.count
+        else:
+            total = self._picture.count
+        self._count = -(-total // subsample)
+
+    @cached_property
+    def reading(self) -> Mapping[str, Any]:
+        """Every step between the bytes of the file and its frames."""
+        if self._picture is not None:
+            return self._picture.reading
+        assert self._scan is not None
+        return self._scan.reading
+
+    @property
+    def notes(self) -> list[str]:
+        """The steps that change what is seen, or that leave something to know."""
+        said = self.reading
+        notes = [] if said["orientation"] == AS_STORED else [said["orientation"]]
+        notes += [] if said["alpha"] == "none" else [f"alpha {said['alpha']}"]
+        notes += [said["colours"]] if " to sRGB" in said["colours"] else []
+        notes += [f"pixels {said['pixels']}"] if said.get("pixels", "square") != "square" else []
+        notes += [f"{key}: {said[key]}" for key in ("interlaced", "hidden", "dropped", "picture") if key in said]
+        notes += [f"stream {said['stream']}"] if not said.get("stream", "0 of 1").endswith("of 1") else []
+        notes += [said["samples"]] if "decoded from" in said.get("samples", "") else []
+        return [*notes, *said.get("notes", ())]
 
     @property
     def numbers(self) -> list[int]:
+        """Of the frames, in the file."""
         return [index * self._subsample for index in range(self._count)]
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Frame]:
-        with self._open() as source:
-            if source.count != self._count:
-                raise VideoError(f"{self._path} changed while it was read")
-            for _, frame in source:
-                yield frame
+        if self._picture is not None:
+            for index, frame in enumerate(self._picture):
+                if index % self._subsample == 0:
+                    yield frame
+            return
+        if not self._path.is_file():
+            raise VideoError(f"no such file any more: {self._path}")
+        with open_video(self._path, matrix=self._matrix, range=self._range, scan=self._scan) as reader:
+            for decoded in reader:
+                if decoded.index % self._subsample == 0:
+                    yield decoded.planes, decoded.conversion
 
-    def _open(self) -> Input:
-        return Input(self._path, subsample=self._subsample, **self._colour)
+
+def _picture(path: Path, background: str | None) -> Picture | None:
+    """The picture in a file, None for what may be a video."""
+    if path == STANDARD_INPUT and not path.exists():
+        return read_picture("standard input", sys.stdin.buffer.read(), background)
+    kind = picture_format(path)
+    return None if kind is None else open_picture(path, kind, background)

@@ -1,10 +1,13 @@
 """A video file → planes and the conversion its tags ask for, every frame or an error.
 
-The number of frames is known before the first is decoded, because α is split over it: the packets are counted
-without decoding, compared with the number the container declares, and the file's structure is checked for a missing
-end (``containers.py``, which also says what cannot be seen). Decoding is strict (``err_detect=explode``, no
-frame threads, which lose damaged frames in silence), and a file that decodes to another number of frames than it
-holds packets is damaged.
+The number of frames is known before the first is scored, because α is split over it: the file is decoded once for
+that, and :class:`Scan` keeps what was found. Its packets are compared with the number the container declares, and its
+structure is checked for a missing end (``containers.py``, which also says what cannot be seen). Decoding is strict
+(``err_detect=explode``, no frame threads, which lose damaged frames in silence), and a file that decodes to another
+number of frames than it holds packets to be shown is damaged. Packets of no bytes (AVI's dropped frames) and hidden
+frames of VP8 and VP9 are not to be shown.
+
+Frames come as they are displayed: turned as the display matrix says, plane by plane as FFmpeg does it.
 
 Matrix, range and chroma siting are those the stream says, or its first frame where the stream says nothing; what
 neither says is assumed, and named so. A later frame that says something else is an error, not converted wrongly.
@@ -28,12 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConversionError, DependencyError, VideoError
-from ..frames.colour_tags import Tags, conversion_for, hdr_error, tagged
+from ..frames.colour_tags import HDR, Tags, conversion_for, hdr_error, tagged
 from ..frames.pixel_formats import LAYOUTS, Layout, planes_of
 from ..frames.planes import Conversion, rgb_from_planes
 from ..install import pip_install
 from .chroma_location import chroma_location
 from .containers import check_whole
+from .orientation import TURNS, matrix_orientation, swaps_sides, turned_planes
+from .tracks import Track, tracks
 
 LEAST_PYAV = 17  # earlier ones ignore the colour matrix
 CONTAINERS = (
@@ -42,6 +47,11 @@ CONTAINERS = (
 )
 
 _RANGE = {1: "limited", 2: "full"}  # AVColorRange
+_PRIMARIES = {0: None, 2: None, 1: "BT.709", 5: "BT.601 (625 lines)", 6: "BT.601 (525 lines)", 7: "SMPTE 240M"}
+_WIDE = {4: "BT.470 M", 8: "film", 9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3", 22: "EBU 3213"}
+_NO_CURVE = {8: "linear", 9: "logarithmic", 10: "logarithmic", 17: "that of cinema (SMPTE ST 428)"}
+_DEFAULT_BONUS = 5_000_000
+"""Pixels that a default stream counts more, as ffmpeg chooses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +87,60 @@ def _major(av: Any) -> int:
     return int(av.__version__.split(".")[0])
 
 
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a file found: ``count`` of frames shown, ``stream`` (number among the videos of the file),
+    ``orientation`` (EXIF's number), ``reading`` (for the record), and the file's size and time, which must not change.
+    """
+
+    count: int
+    stream: int
+    orientation: int
+    reading: dict[str, Any]
+    stamp: tuple[int, int]
+
+
 class VideoReader:
     """Frames of a video file, in order, once. A context manager; see :func:`open_video`.
 
-    ``path``, ``width``, ``height``; ``frame_count``: frames that will come; ``fps``: average rate or None;
-    ``conversion``: how they become RGB.
+    ``path``, ``width``, ``height`` as displayed; ``frame_count``: frames that will come; ``fps``: average rate or None;
+    ``conversion``: how they become RGB; ``scan``: what was found on the way, which spares the next reader the search.
     """
 
-    def __init__(self, path: Path, *, matrix: str | None = None, range: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        matrix: str | None = None,
+        range: str | None = None,
+        stream: int | None = None,
+        scan: Scan | None = None,
+    ) -> None:
         self._av = load_av()
         self.path = path
-        self.frame_count = self._count()
+        self._wanted = stream if scan is None else scan.stream
         self._container = self._open()
         self._told = {"matrix": matrix, "range": range}
         self._read = False
         try:
             self._stream = self._video_stream(self._container)
             context = self._stream.codec_context
-            context.options = {"err_detect": "explode"}
-            context.thread_type = "SLICE"
-            self.fps: Fraction | None = self._stream.average_rate or None
-            self.width: int = context.width
-            self.height: int = context.height
             self._format: str = context.pix_fmt or "unknown"
+            self._refuse_track()
+            self._refuse_colours(context, "the")
+            if context.pix_fmt:
+                self._known_layout()
+            self.scan = scan or self._scan()
             self._layout = self._known_layout()
+            self._refuse_turned_422()
+            if self.scan.stamp != _stamp(path):
+                raise VideoError(f"{path} changed while it was read")
+            self.frame_count = self.scan.count
+            strict(context)
+            self.fps: Fraction | None = self._stream.average_rate or None
+            self._size = context.width, context.height
+            sides = self._size[::-1] if swaps_sides(self.scan.orientation) else self._size
+            self.width, self.height = sides
             tags = _tags(context, self._layout)
             self._decoded = self._decode()
             self._first = next(self._decoded)
@@ -125,45 +165,154 @@ class VideoReader:
             why = _said(error)
             if error.errno == errno.EINVAL:
                 why = (
-                    f"its container is none of {', '.join(CONTAINERS)} (ffmpeg -i IN -c copy OUT.mkv makes one; of a "
-                    "playlist, give the files it lists)"
+                    f"its container is none of {', '.join(CONTAINERS)} (of a video, ffmpeg -i IN OUT.mkv makes one; "
+                    "of a playlist, give the files it lists; pictures: docs/formats.md)"
                 )
             raise VideoError(f"{self.path} is not a picture or a video, or is damaged: {why}") from None
 
     def _video_stream(self, container: Any) -> Any:
-        cover = self._av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
+        """The one asked for, or the one that ffmpeg would take."""
+        streams = self._video_streams(container)
         if not streams:
             raise VideoError(f"{self.path} has no video in it (audio only?)")
-        if streams[0].codec_context is None or not streams[0].codec_context.width:
-            raise VideoError(f"{self.path}: its video cannot be decoded: unknown codec or size")
-        return streams[0]
+        if self._wanted is not None:
+            if not 0 <= self._wanted < len(streams):
+                raise VideoError(f"{self.path} has {len(streams)} video streams: stream is 0 … {len(streams) - 1}")
+            chosen = streams[self._wanted]
+        else:
+            chosen = max(streams, key=self._preference)
+        if chosen.codec_context is None or not chosen.codec_context.width:
+            raise VideoError(
+                f"{self.path}: its video cannot be decoded: unknown codec or size{self._if_encrypted(chosen)}"
+            )
+        return chosen
 
-    def _count(self) -> int:
-        """Packets that will be shown, after checking that the file is whole."""
-        packets = shown = end = 0
+    def _video_streams(self, container: Any) -> list[Any]:
+        cover = self._av.stream.Disposition.attached_pic
+        return [s for s in container.streams.video if not s.disposition & cover]
+
+    def _preference(self, stream: Any) -> int:
+        context = stream.codec_context
+        default = bool(stream.disposition & self._av.stream.Disposition.default)
+        return (context.width * context.height if context else 0) + _DEFAULT_BONUS * default
+
+    def _track(self, stream: Any) -> Track:
+        found = tracks(self.path, self._container.format.name)
+        return found[stream.index] if stream.index < len(found) else Track()
+
+    def _if_encrypted(self, stream: Any) -> str:
+        return ", because it is encrypted: decrypt it first" if self._track(stream).encrypted else ""
+
+    def _refuse_track(self) -> None:
+        """What the container says that decoding would pass over."""
+        track, name = self._track(self._stream), str(self.path)
+        if track.encrypted:
+            raise VideoError(f"{name} is encrypted: decrypt it first")
+        if track.crop:
+            raise VideoError(
+                f"{name} is cropped by its container ({track.crop}): ffmpeg -i IN -c:v ffv1 OUT.mkv crops it"
+            )
+        if track.dolby_vision and (track.dolby_vision[0] == 5 or track.dolby_vision[1] == 0):
+            raise hdr_error(name, f"Dolby Vision profile {track.dolby_vision[0]}", "the")
+        if ("alpha_mode", "1") in {(key.lower(), value) for key, value in self._stream.metadata.items()}:
+            raise ConversionError(
+                f"{name} has alpha (alpha_mode 1): lay it over a background first, e.g. ffmpeg -c:v libvpx-vp9 -i IN "
+                '-filter_complex "color=white[b];[b][0]scale2ref[c][v];[c][v]overlay=shortest=1" -c:v ffv1 OUT.mkv'
+            )
+
+    def _refuse_colours(self, said: Any, what: str) -> None:
+        primaries, transfer = said.color_primaries, said.color_trc
+        if transfer in HDR:
+            raise hdr_error(str(self.path), HDR[transfer], what)
+        if primaries in _WIDE:
+            raise ConversionError(
+                f"{self.path}: {what} primaries are {_WIDE[primaries]}, not sRGB's: convert it first (ffmpeg's filter "
+                "zscale=primaries=709:transfer=709:matrix=709)"
+            )
+        if transfer in _NO_CURVE:
+            raise ConversionError(
+                f"{self.path}: {what} transfer is {_NO_CURVE[transfer]}: convert it first (ffmpeg's filter "
+                "zscale=transfer=709)"
+            )
+
+    def _scan(self) -> Scan:
+        """Decode everything once, after which it is known how many frames are shown, and that the file is whole."""
+        stamp = _stamp(self.path)
+        packets = shown = hidden = end = frames = interlaced = 0
+        orientation = 1
         container = self._open()
         try:
             stream = self._video_stream(container)
-            declared = _declared(container.format.name, stream)
+            strict(stream.codec_context)
+            codec, declared = stream.codec_context.name, _declared(container.format.name, stream)
             for packet in container.demux(stream):
-                if packet.size == 0:
+                if packet.size:
+                    if packet.is_corrupt:
+                        raise VideoError(f"{self.path} is cut or damaged: packet {packets} is marked corrupt")
+                    packets += 1
+                    unseen = is_hidden(codec, memoryview(packet))
+                    shown += not packet.is_discard and not unseen
+                    hidden += unseen
+                    end = (packet.pos or 0) + packet.size
+                elif packet.dts is not None:
                     continue
-                if packet.is_corrupt:
-                    raise VideoError(f"{self.path} is cut or damaged: packet {packets} is marked corrupt")
-                packets += 1
-                shown += not packet.is_discard
-                end = (packet.pos or 0) + packet.size
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise VideoError(f"{self.path} is damaged: frame {frames} is corrupt")
+                    turn = self._orientation(frame)
+                    if frames and turn != orientation:
+                        raise VideoError(f"{self.path}: from frame {frames} on it is turned otherwise: split it there")
+                    orientation = turn
+                    interlaced += frame.interlaced_frame
+                    frames += 1
             check_whole(self.path, container.format.name, end)
+            if packets < declared:
+                raise VideoError(f"{self.path} is cut or damaged: it declares {declared} frames and holds {packets}")
+            if shown == 0:
+                raise VideoError(f"{self.path} has a video stream without frames")
+            if frames != shown:
+                raise VideoError(f"{self.path} is damaged: it holds {shown} frames and {frames} decode")
+            reading = self._reading(container, stream, orientation)
         except self._av.FFmpegError as error:
-            raise VideoError(f"{self.path} is damaged at packet {packets}: {_said(error)}") from None
+            raise VideoError(f"{self.path} is damaged at frame {frames}: {_said(error)}") from None
         finally:
             container.close()
-        if packets < declared:
-            raise VideoError(f"{self.path} is cut or damaged: it declares {declared} frames and holds {packets}")
-        if shown == 0:
-            raise VideoError(f"{self.path} has a video stream without frames")
-        return shown
+        if interlaced:
+            reading["interlaced"] = f"{interlaced} of {frames} frames, not deinterlaced"
+        if hidden:
+            reading["hidden"] = f"{hidden} frames that are not shown"
+        if container.format.name == "avi" and stream.frames > packets:
+            reading["dropped"] = f"{stream.frames - packets} packets without bytes, which show nothing"
+        videos = self._video_streams(self._container)
+        return Scan(frames, videos.index(self._stream), orientation, reading, stamp)
+
+    def _orientation(self, frame: Any) -> int:
+        side = frame.side_data.get("DISPLAYMATRIX")
+        return 1 if side is None else matrix_orientation(str(self.path), bytes(side))
+
+    def _refuse_turned_422(self) -> None:
+        if swaps_sides(self.scan.orientation) and self._layout.subsampling == "4:2:2":
+            raise VideoError(
+                f"{self.path} is displayed turned by 90°, and its chroma is 4:2:2: let ffmpeg turn it, ffmpeg -i IN "
+                "-pix_fmt yuv444p -c:v ffv1 OUT.mkv"
+            )
+
+    def _reading(self, container: Any, stream: Any, orientation: int) -> dict[str, Any]:
+        context, videos = stream.codec_context, self._video_streams(container)
+        aspect = stream.sample_aspect_ratio
+        square = aspect is None or aspect in (0, 1)
+        primaries = _PRIMARIES.get(context.color_primaries)
+        return {
+            "format": container.format.name,
+            "decoder": f"av {self._av.__version__}, {context.name}",
+            "stream": f"{videos.index(stream)} of {len(videos)}",
+            "orientation": TURNS[orientation] + ("" if orientation == 1 else ", plane by plane"),
+            "pixels": "square" if square else f"{aspect.numerator}:{aspect.denominator}, as stored",
+            "colours": f"primaries {primaries}, taken as sRGB's"
+            if primaries
+            else "primaries untagged, taken as sRGB's",
+            "alpha": "none",
+        }
 
     def _known_layout(self) -> Layout:
         layout = LAYOUTS.get(self._format)
@@ -194,7 +343,8 @@ class VideoReader:
         self._read = True
         for index, frame in enumerate(chain([self._first], self._decoded)):
             self._check_colours(frame, index)
-            yield DecodedFrame(index, planes_of(frame, self._layout), self.conversion)
+            planes = turned_planes(planes_of(frame, self._layout), self.scan.orientation)
+            yield DecodedFrame(index, planes, self.conversion)
 
     def _decode(self) -> Iterator[Any]:
         """The decoder's frames, as many as there should be, all of one size and pixel format."""
@@ -214,16 +364,16 @@ class VideoReader:
             raise VideoError(f"{self.path} is damaged: frame {index} of {self.frame_count} is corrupt")
         if index >= self.frame_count:
             raise VideoError(f"{self.path} decodes to more than the {self.frame_count} frames it holds packets for")
-        if (frame.width, frame.height, frame.format.name) != (self.width, self.height, self._format):
+        if (frame.width, frame.height, frame.format.name) != (*self._size, self._format):
+            width, height = self._size
             raise VideoError(
                 f"{self.path}: frame {index} is {frame.width}×{frame.height} {frame.format.name}, the first ones "
-                f"{self.width}×{self.height} {self._format}: split the file where it changes"
+                f"{width}×{height} {self._format}: split the file where it changes"
             )
 
     def _check_colours(self, frame: Any, index: int) -> None:
         tags = _tags(frame, self._layout)
-        if tags.hdr is not None:
-            raise hdr_error(str(self.path), tags.hdr, f"from frame {index} on, the")
+        self._refuse_colours(frame, f"from frame {index} on, the")
         for name, told in self._told.items():
             said, used = getattr(tags, name), getattr(self.conversion, name)
             if told is None and said not in (None, used):
@@ -247,18 +397,49 @@ class VideoReader:
         self.close()
 
 
-def open_video(path: Path, *, matrix: str | None = None, range: str | None = None) -> VideoReader:
+def open_video(
+    path: Path,
+    *,
+    matrix: str | None = None,
+    range: str | None = None,
+    stream: int | None = None,
+    scan: Scan | None = None,
+) -> VideoReader:
     """Open a video file. ``matrix`` and ``range`` override what the stream and its frames say.
 
-    Raises VideoError (missing, empty, damaged, cut, no video), ConversionError (HDR, unknown pixel format or
-    matrix, a matrix that does not fit the pixels) or DependencyError (no PyAV).
+    ``stream``: which of its videos, from 0; None: the one that ffmpeg takes. ``scan``: of an earlier reader of the same
+    file. Raises VideoError (missing, empty, damaged, cut, encrypted, cropped, no video), ConversionError (HDR, wide
+    gamut, alpha, unknown pixel format or matrix, a matrix that does not fit the pixels) or DependencyError (no PyAV).
     """
-    return VideoReader(Path(path), matrix=matrix, range=range)
+    return VideoReader(Path(path), matrix=matrix, range=range, stream=stream, scan=scan)
+
+
+def strict(context: Any) -> None:
+    """Every fault of the stream raises."""
+    context.options = {"err_detect": "explode"}
+    context.thread_type = "SLICE"
+
+
+def is_hidden(codec: str, packet: memoryview) -> bool:
+    """Whether a packet of VP8 or VP9 holds a frame that is not shown, to be referred to by later ones."""
+    first = packet[0]
+    if codec in ("vp8", "libvpx"):
+        return not first & 0x10
+    if codec not in ("vp9", "libvpx-vp9") or packet[-1] & 0xE0 == 0xC0:  # a superframe shows its last one
+        return False
+    profile_3 = first & 0x30 == 0x30
+    repeats, shows = (0x04, 0x01) if profile_3 else (0x08, 0x02)
+    return not first & repeats and not first & shows
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _declared(container: str, stream: Any) -> int:
     """How many packets the container's own index or header promises; 0 if it makes no promise."""
-    if container.startswith("mov"):
+    if container.startswith("mov") or (container == "avi" and len(stream.index_entries)):
         return len(stream.index_entries)  # what edit lists leave of the samples; of fragments, what is read so far
     if container == "mxf":
         return stream.duration or 0  # in edit units, which are frames

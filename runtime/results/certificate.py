@@ -33,6 +33,7 @@ class Provenance:
     ``height``, ``width``, ``bit_depth``: of the source frame; ``noise``: "secret" or "public seed";
     ``secret_sha256``: commitment to the secret, or ``public_seed``; ``engine``: device, provider,
     precision, version and batch that really ran; ``conversion``: how planes became RGB, None for RGB input;
+    ``reading``: every step between the bytes of a file and the frame, None where no file was read;
     ``lattice_sha256``: of the integers that noise was added to; frames with the same ones draw the same noise;
     ``score_range``: that the model states, None where it does not; ``shared_noise_frames``: the number of frames of a
     clip that share their noise, None where it is this frame's own.
@@ -56,6 +57,7 @@ class Provenance:
     conversion: Mapping[str, Any] | None = None
     shared_noise_frames: int | None = None
     score_range: tuple[float, float] | None = None
+    reading: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +221,8 @@ class Certificate:
         }
         if provenance.score_range is not None:
             record["score_range"] = list(provenance.score_range)
+        if provenance.reading is not None:
+            record["reading"] = dict(provenance.reading)
         if provenance.shared_noise_frames is not None:
             record["shared_noise_frames"] = provenance.shared_noise_frames
         if self.stopping:

@@ -11,6 +11,9 @@ harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cer
 - ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs';
 - ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
   record that is the frame's own;
+- ``frameNum`` is the frame's number in its file, as libvmaf counts: 0, N, 2N with ``--subsample N``; the frames of a
+  later file go on where the one before would;
+- ``failed``: path and error of each file that could not be certified beside others that were;
 - ``decision``, of an input (``gate``) or of the log (``compare``): what was asked, the answer, and what it claims.
 """
 
@@ -166,11 +169,25 @@ def joint_claim(alpha: float, frames: int) -> str:
     )
 
 
-def build_log(inputs: Sequence[InputLog], seconds: float, decision: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The whole log. ``seconds``: time taken, for libvmaf's ``fps``. ``decision``: of a comparison of its inputs."""
+def first_number(before: Sequence[InputLog]) -> int:
+    """``frameNum`` of the frame 0 of the file after these."""
+    return sum(log.frames[-1][0] + log.subsample for log in before)
+
+
+def build_log(
+    inputs: Sequence[InputLog],
+    seconds: float,
+    decision: Mapping[str, Any] | None = None,
+    failed: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """The whole log. ``seconds``: time taken, for libvmaf's ``fps``. ``decision``: of a comparison of its inputs.
+
+    ``failed``: ``path`` and ``error`` of files that are not among the inputs.
+    """
     entries: list[dict[str, Any]] = []
     for index, log in enumerate(inputs):
-        entries += [frame_entry(len(entries) + i, index, frame, c) for i, (frame, c) in enumerate(log.frames)]
+        first = first_number(inputs[:index])
+        entries += [frame_entry(first + frame, index, frame, c) for frame, c in log.frames]
     pools = [log.pools() for log in inputs]
     joint = [joint_alpha(log.alpha, made) for log, made in zip(inputs, pools, strict=True)]
     return {
@@ -180,6 +197,7 @@ def build_log(inputs: Sequence[InputLog], seconds: float, decision: Mapping[str,
         "frames": entries,
         "joint_alpha": min(1.0, math.fsum(joint)),
         **({} if decision is None else {"decision": dict(decision)}),
+        **({"failed": [dict(one) for one in failed]} if failed else {}),
         "pooled_metrics": pooled_over(pools),
         "aggregate_metrics": {},
     }

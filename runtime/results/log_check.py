@@ -16,6 +16,8 @@ class UnfitError(Exception):
 def check_log(log: Any) -> None:
     inputs, frames = _get(log, "inputs", "", list), _get(log, "frames", "", list)
     _require(bool(inputs), "inputs is empty")
+    for entry in _get(log, "failed", "", list) if "failed" in log else ():
+        _require(isinstance(entry, dict), "failed holds what is no object")
     comparison = isinstance(log, dict) and "decision" in log
     if comparison:
         _number(_get(log, "decision", "", dict), "alpha", "decision.")

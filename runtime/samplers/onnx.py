@@ -5,12 +5,22 @@ first nodes. One thread draws the noise of batch after batch, and on each core a
 batches of its own keep it busy where a network's layers are too small to share. Inputs are allocated once a frame size
 and go round between the two. Every call has the same batch shape: a remainder is padded with the noise of the next
 samples, whose scores are ignored.
+
+**Large frames** take memory by the pixel: above ``LARGE`` one engine scores one picture a call, with all threads inside
+its layers. ONNX Runtime sums in another order for another batch, so the last place of a score may differ; which way was
+taken follows from the frame's size alone, and the record's engine says its batch.
+
+**Fork.** ONNX Runtime's threads do not live on in a child, and to release its session there would wait for them for
+ever. So a child leaves the inherited session alone and opens one of its own with the first frame. ONNX Runtime's
+destructors at the end of a process wait for them too, so such a child ends without those of C++ (Python's run).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
@@ -34,6 +44,9 @@ BATCH = 2
 WORKERS = 8
 """Most batches at a time, for memory's sake: what cores are left help with their layers."""
 
+LARGE = 2**21
+"""Values of one channel of a lattice, above which memory decides: 2²¹ is just above a 4K frame at downscale 2."""
+
 
 class OnnxSampler:
     """A session on the graph of one precision of a bundle. ``threads``: that run it, None for one on each core.
@@ -44,17 +57,49 @@ class OnnxSampler:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
-        graph = check_precision(bundle, precision, "cpu")
-        try:
-            import onnxruntime
-        except ImportError:
-            raise DependencyError(f"ONNX Runtime is not installed: {pip_install('cpu')}") from None
+        self._bundle, self._graph = bundle, check_precision(bundle, precision, "cpu")
         contract = bundle.manifest.input
+        self._threads = threads or usable_cores()
+        self._closed = self._sparing = False
+        self._session: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._batch, self._workers = contract.batch or BATCH, min(self._threads, WORKERS)
+        self._lock = threading.Lock()
+        self._open()
+        _opened.add(self)
+        self.sigma = contract.sigma
+        self.downscale = contract.downscale
+        self.name = bundle.manifest.name
+        self.digest = bundle.graph_digest(precision)
+        self.higher_is_better = bundle.manifest.score.higher_is_better
+        self.score_range = bundle.manifest.score.range
+        self._contract = contract
+        self._inputs: list[NDArray[np.float32]] = []
+        self.engine: Mapping[str, Any] = {
+            "device": "cpu",
+            "provider": "CPUExecutionProvider",
+            "precision": precision,
+            "version": f"onnxruntime {_onnxruntime().__version__}",
+            "batch": self._batch,
+        }
+
+    def engine_for(self, lattice: Lattice) -> Mapping[str, Any]:
+        """``engine`` as it runs on a frame of this size."""
+        return {**self.engine, "batch": self._way(lattice)[0]}
+
+    def _way(self, lattice: Lattice) -> tuple[int, int]:
+        """Pictures a call, and engines at a time."""
+        if lattice.height * lattice.width > LARGE:
+            return self._contract.batch or 1, 1
+        return self._contract.batch or BATCH, min(self._threads, WORKERS)
+
+    def _open(self) -> None:
+        """A session for ``_workers`` engines at a time, and their threads."""
+        bundle, graph, onnxruntime = self._bundle, self._graph, _onnxruntime()
         options = onnxruntime.SessionOptions()
-        threads = threads or usable_cores()
-        workers = min(threads, WORKERS)
-        options.intra_op_num_threads = threads - workers + 1  # the calling thread is one of them
+        options.intra_op_num_threads = self._threads - self._workers + 1  # the calling thread is one of them
         options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
+        options.enable_mem_pattern = not self._sparing  # one block for a whole run, beside what the first run took
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
             session = onnxruntime.InferenceSession(bundle.read(graph), options, providers=["CPUExecutionProvider"])
@@ -65,26 +110,22 @@ class OnnxSampler:
         inputs = sorted(i.name for i in session.get_inputs())
         if inputs != ["lattice", "unit"]:
             raise BundleError(f"{bundle.path}: {graph} takes {inputs}, not lattice and unit: build the bundle again")
-        self._session: Any = session  # None once closed
+        self._session = session
+        self._pool = ThreadPoolExecutor(self._workers + 1, "biqa-sampler")
+
+    def _release(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._session = self._pool = None
+        self._inputs = []
+
+    def leave_to_parent(self) -> None:
+        """In a child after a fork: forget the session without releasing it, and the lock a thread may have held."""
+        if self._session is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        self._session = self._pool = None
+        self._inputs = []
         self._lock = threading.Lock()
-        self.sigma = contract.sigma
-        self.downscale = contract.downscale
-        self.name = bundle.manifest.name
-        self.digest = bundle.graph_digest(precision)
-        self.higher_is_better = bundle.manifest.score.higher_is_better
-        self.score_range = bundle.manifest.score.range
-        self._contract = contract
-        self._batch = contract.batch or BATCH
-        self._workers = workers
-        self._pool = ThreadPoolExecutor(workers + 1, "biqa-sampler")
-        self._inputs: list[NDArray[np.float32]] = []
-        self.engine: Mapping[str, Any] = {
-            "device": "cpu",
-            "provider": session.get_providers()[0],
-            "precision": precision,
-            "version": f"onnxruntime {onnxruntime.__version__}",
-            "batch": self._batch,
-        }
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
@@ -121,6 +162,7 @@ class OnnxSampler:
             clean = self._prepare(lattice)
             for noisy in self._inputs:
                 idle.put(noisy)
+            assert self._pool is not None
             tasks = [self._pool.submit(task) for task in (draw_all, *[score_drawn] * self._workers)]
             try:
                 wait(tasks)
@@ -140,9 +182,16 @@ class OnnxSampler:
 
     def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
         """The lattice in float32, with engine inputs of its size allocated: one for each engine, one to draw into."""
-        if self._session is None:
+        if self._closed:
             raise closed(self.name)
         check_size(lattice, self._contract, self.name)
+        sparing = lattice.height * lattice.width > LARGE
+        if self._session is not None and sparing != self._sparing:
+            self._release()
+        self._sparing = sparing
+        self._batch, self._workers = self._way(lattice)
+        if self._session is None:
+            self._open()
         shape = (self._batch, *lattice.values.shape)
         if not self._inputs or self._inputs[0].shape != shape:
             self._inputs = [np.empty(shape, np.float32) for _ in range(self._workers + 1)]
@@ -163,11 +212,36 @@ class OnnxSampler:
     def close(self) -> None:
         """Drop the session and the inputs, after the call that is running; again: nothing."""
         with self._lock:
-            self._session = None
-            self._inputs = []
-            self._pool.shutdown()
+            self._closed = True
+            self._release()
 
 
 def usable_cores() -> int:
     """CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise DependencyError(f"ONNX Runtime is not installed: {pip_install('cpu')}") from None
+    return onnxruntime
+
+
+_opened: weakref.WeakSet[OnnxSampler] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child. Handlers run last in, first out: ours skips those that were registered when libraries loaded."""
+    inherited = list(_opened)
+    for sampler in inherited:
+        sampler.leave_to_parent()
+    if inherited:
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "on_exit"):  # glibc: called with the exit status, which _exit takes
+            libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

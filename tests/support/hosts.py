@@ -18,7 +18,7 @@ from typing import Any
 
 from runtime.certifier import Certifier
 from runtime.errors import BiqaError
-from runtime.files.file_frames import Input
+from runtime.files.file_frames import FileFrames
 from runtime.noise.keys import read_secret
 from tests.support import cabi
 
@@ -58,9 +58,9 @@ def environment(**more: str) -> dict[str, str]:
 def pyav(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
     """The runtime's own reader, which always looks at the file."""
     try:
-        with Certifier(model, secret=read_secret(secret)) as certifier, Input(path) as source:
-            frames = (frame for _, frame in source)
-            return Outcome([made.to_dict() for made in certifier.stream(frames, jointly=source.count)])
+        source = FileFrames(path)
+        with Certifier(model, secret=read_secret(secret)) as certifier:
+            return Outcome([made.to_dict() for made in certifier.stream(list(source), jointly=len(source))])
     except BiqaError as error:
         return Outcome(message=str(error))
 
@@ -129,15 +129,15 @@ def capi(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
     assert isinstance(prefix, Path)
     records = []
     try:
-        with Input(path) as source:
-            config = {"model": str(model).encode(), "secret_file": str(secret).encode()}
-            handle = cabi.Handle(cabi.load(prefix / "lib" / "libbiqa.so"), **config, alpha=0.001 / source.count)
-            for _, (planes, conversion) in source:
-                colours = conversion.to_dict()
-                said = {name: colours[name].encode() for name in COLOURS if name not in conversion.assumed}
-                handle.yuv(planes, conversion.bit_depth, subsampling=conversion.subsampling.encode(), **said)
-                records.append(json.loads(handle.record()))
-            handle.destroy()
+        source = FileFrames(path)
+        config = {"model": str(model).encode(), "secret_file": str(secret).encode()}
+        handle = cabi.Handle(cabi.load(prefix / "lib" / "libbiqa.so"), **config, alpha=0.001 / len(source))
+        for planes, conversion in source:
+            colours = conversion.to_dict()
+            said = {name: colours[name].encode() for name in COLOURS if name not in conversion.assumed}
+            handle.yuv(planes, conversion.bit_depth, subsampling=conversion.subsampling.encode(), **said)
+            records.append(json.loads(handle.record()))
+        handle.destroy()
     except BiqaError as error:
         return Outcome(message=str(error))
     return Outcome(records)

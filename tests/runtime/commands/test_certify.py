@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -103,9 +104,10 @@ def test_csv() -> None:
     assert list(rows[0]) == ["Frame", "tiny", "tiny_cert_lo", "tiny_cert_hi", "abstained", "input"]
 
 
-def test_subsample() -> None:
-    assert certify("clip.mp4", "--subsample", "5", "--json", "log.json", "--quiet") == 0
-    assert [f["frame"] for f in log()["frames"]] == [0, 5]
+def test_subsample_numbers_frames_as_libvmaf_does() -> None:
+    assert certify("clip.mp4", "picture.png", "--subsample", "5", "--json", "log.json", "--quiet") == 0
+    assert [f["frame"] for f in log()["frames"]] == [0, 5, 0]
+    assert [f["frameNum"] for f in log()["frames"]] == [0, 5, 10]
     assert log()["inputs"][0]["certificate"]["alpha"] == 0.0005
 
 
@@ -198,7 +200,9 @@ def _damaged(name: str) -> None:
     elif name == "grey.png":
         Image.fromarray(photograph()[:64, :64, 0]).save(path)
     elif name == "rgba.png":
-        Image.fromarray(photograph()[:64, :64]).convert("RGBA").save(path)
+        seen = Image.fromarray(photograph()[:64, :64])
+        seen.putalpha(100)
+        seen.save(path)
     elif name == "small.png":
         Image.fromarray(photograph()[:15, :64]).save(path)
 
@@ -213,8 +217,7 @@ def _damaged(name: str) -> None:
         (["cut.mp4"], "is not a picture or a video, or is damaged"),
         (["sound.m4a"], "audio only"),
         (["hdr.mp4"], "tone-map"),
-        (["grey.png"], "not RGB"),
-        (["rgba.png"], "transparency"),
+        (["rgba.png"], "--background white"),
         (["small.png"], "at least 16×16"),
         (["picture.png", "--epsilon", "0.5"], "n=101 cannot bound ε/σ=2.083"),
         (["picture.png", "--epsilon", "-1"], "epsilon"),
@@ -238,7 +241,7 @@ def _damaged(name: str) -> None:
         (["picture.png", "--model", "nowhere"], "no bundle at nowhere"),
         (["picture.png", "--model", "nan"], "NaN"),
         (["picture.png", "--model", "altered"], "altered"),
-        (["picture.png", "grey.png"], "not RGB"),
+        (["empty.png"], "is empty"),
     ],
 )
 def test_bad_input(folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,6 +258,28 @@ def test_bad_input(folder: Path, arguments: list[str], message: str, capsys: pyt
     assert err.count("\n") == 1
     assert message in err
     assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_a_file_that_fails_is_told_and_the_others_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    _damaged("empty.png")
+    _damaged("grey.png")
+    assert certify("picture.png", "empty.png", "grey.png", "--json", "log.json", "--quiet", "--public-seed", "7") == 4
+    assert "error: empty.png is empty" in capsys.readouterr().err
+    made = log()
+    assert [entry["path"] for entry in made["inputs"]] == ["picture.png", "grey.png"]
+    assert made["failed"] == [{"path": "empty.png", "error": "empty.png is empty"}]
+    assert main(["replay", "log.json", "picture.png", "grey.png", "--model", "model"]) == 0
+    assert certify("empty.png", "empty.png", "--json", "other.json") == 2
+    assert not Path("other.json").exists()
+
+
+def test_a_picture_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path("picture.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert certify("-", "--json", "log.json", "--quiet") == 0
+    piped = log()["frames"][0]["certificate"]["frame_sha256"]
+    assert certify("picture.png", "--json", "log.json", "--quiet") == 0
+    assert log()["frames"][0]["certificate"]["frame_sha256"] == piped
 
 
 def test_alpha_shared_by_frames_is_told(capsys: pytest.CaptureFixture[str]) -> None:

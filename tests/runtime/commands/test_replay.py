@@ -79,6 +79,7 @@ def test_no_value_can_be_altered_unseen(log: dict[str, Any]) -> None:
             for key in log["inputs"][i]["certificate"]["engine"]
         ),
         *(("inputs", 1, "certificate", "conversion", "assumed", i) for i in (0, 1)),
+        *(("inputs", i, "certificate", "reading", "decoder") for i in (0, 1)),
     }
     assert free <= set(leaves(log))
     for path in leaves(log):
@@ -109,6 +110,27 @@ def test_forged_logs_are_found(log: dict[str, Any], path: tuple[Any, ...], capsy
     place[path[-1]] = altered(place[path[-1]])
     assert replay(log) == 1
     assert str(path[-1]) in capsys.readouterr().out
+
+
+def test_older_records(log: dict[str, Any]) -> None:
+    """Without ``reading``, or a key of it, and with frames counted as they were certified."""
+    for entry in log["inputs"]:
+        del entry["certificate"]["reading"]["orientation"]
+    assert replay(log) == 0
+    for entry in log["inputs"]:
+        del entry["certificate"]["reading"]
+    assert replay(log) == 0
+
+
+def test_an_older_record_of_a_turned_picture_is_explained(
+    log: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = Image.Exif()
+    turned[274] = 3
+    Image.open("picture.png").save("picture.png", exif=turned)
+    del log["inputs"][0]["certificate"]["reading"]
+    assert replay(log) == 2
+    assert "made before files were turned and converted, and now it is turned by 180°" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["engine", "path", "version", "fps", "assumed"])
