@@ -58,8 +58,8 @@ SOME_FAILED = 4
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "certify",
-        help="score the frames of pictures and videos, each score with its certified interval",
-        description="Score the frames of pictures and videos, each score with its certified interval.",
+        help="score the frames of stills and videos, each score with its certified interval",
+        description="Score the frames of stills and videos, each score with its certified interval.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -68,7 +68,7 @@ def add(subparsers: Any) -> None:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="picture or video file, or - for a picture from standard input",
+        help="still or video file, or - for a still from standard input",
     )
     add_model_options(parser)
     add_claim_options(parser)

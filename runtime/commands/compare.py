@@ -36,7 +36,7 @@ def add(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("a", type=Path, metavar="A", help="picture or video file")
+    parser.add_argument("a", type=Path, metavar="A", help="still or video file")
     parser.add_argument("b", type=Path, metavar="B", help="the other one")
     add_decision_options(parser)
     parser.set_defaults(run=run)

@@ -44,7 +44,7 @@ def add(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture or video file")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="still or video file")
     parser.add_argument("--at-least", type=float, required=True, metavar="T", help="the score to reach")
     add_decision_options(parser)
     parser.set_defaults(run=run)

@@ -68,7 +68,7 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
 def add_file_options(parser: argparse.ArgumentParser) -> None:
     """The options that say how files are read."""
     parser.add_argument(
-        "--background", metavar="C", help="what lies under transparent pictures: white, black, grey or #rrggbb"
+        "--background", metavar="C", help="what lies under transparent pixels: white, black, grey or #rrggbb"
     )
     parser.add_argument("--stream", type=int, metavar="N", help="which video of a file, from 0; default as ffmpeg's")
 
