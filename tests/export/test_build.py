@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 import export
 from export.networks.catalogue import Entry
@@ -107,7 +108,7 @@ def test_a_clamp_hides_no_neighbours(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_no_input_moves_is_refused(faulty: Callable[[str], str], tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="scores every picture 3.*measures nothing"):
+    with pytest.raises(ExportError, match=r"scores every picture 3.*measures nothing"):
         export.build(faulty("Constant"), "none", batch=1, size=(16, 16), score_range=(0, 1), out=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
