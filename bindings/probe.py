@@ -23,6 +23,8 @@ _MATRIX = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc
 _UNTAGGED = (None, "unknown", "unspecified", "gbr", "reserved")  # of R, G, B the pixel format tells
 _RANGE = {"tv": "limited", "pc": "full"}
 _HDR = {"smpte2084": "PQ (SMPTE ST 2084)", "arib-std-b67": "HLG (ARIB STD-B67)"}
+_DEFAULT_BONUS = 5_000_000
+"""Pixels that a default stream counts more, as ffmpeg chooses."""
 _ENTRIES = (
     "packet=pos,size,flags:frame=best_effort_timestamp_time,color_space,color_range,color_transfer,chroma_location"
     ":stream=nb_frames,r_frame_rate,color_space,color_range,color_transfer,chroma_location:format=format_name"
@@ -69,7 +71,7 @@ def probe(path: Path) -> Probe:
 
 def _ffprobe(path: Path) -> dict[str, Any]:
     command = [
-        *("ffprobe", "-v", "error", "-err_detect", "explode", "-threads", "1", "-select_streams", "V:0"),
+        *("ffprobe", "-v", "error", "-err_detect", "explode", "-threads", "1", "-select_streams", _stream(path)),
         *("-format_whitelist", ",".join(CONTAINERS), "-protocol_whitelist", "file", "-of", "json"),
         *("-show_packets", "-show_frames", "-show_entries", _ENTRIES, f"file:{os.path.abspath(path)}"),
     ]
@@ -87,6 +89,26 @@ def _ffprobe(path: Path) -> dict[str, Any]:
     if not found["streams"] or not found.get("packets_and_frames"):
         raise VideoError(f"{path} has no video in it (audio only?)")
     return found
+
+
+def _stream(path: Path) -> str:
+    """The one that ``ffmpeg -i`` takes: the largest, with a bonus for the default one; else the first."""
+    command = [
+        *("ffprobe", "-v", "quiet", "-select_streams", "V", "-of", "json"),
+        *("-show_entries", "stream=index,width,height:stream_disposition=default", f"file:{os.path.abspath(path)}"),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise DependencyError("ffprobe is not installed, and it reads the file: install ffmpeg") from None
+    streams = json.loads(done.stdout or "{}").get("streams") or [{"index": "V:0"}]
+    chosen = max(streams, key=_preference)
+    return str(chosen["index"])
+
+
+def _preference(stream: dict[str, Any]) -> int:
+    default = stream.get("disposition", {}).get("default", 0)
+    return int(stream.get("width", 0)) * int(stream.get("height", 0)) + _DEFAULT_BONUS * int(default)
 
 
 def _time(frame: dict[str, Any]) -> Fraction | None:

@@ -44,8 +44,9 @@ class Certifier:
     """Certifies frames with one model, radius, error and sample count.
 
     ``model``: a bundle (directory or .zip), None for the default model. ``sampler``: a
-    :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or any function of a noisy image with
-    ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``, ``precision`` or ``threads``.
+    :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or a function of a batch of noisy images,
+    N×3×h×w, that returns N scores, with ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``,
+    ``precision`` or ``threads``.
     ``device``: "cpu", or "cuda", which is never replaced by it silently (docs/gpu.md). ``precision``: of the graph that
     is certified, each a function of its own: "fp32" or "int8" on a CPU, fp32 unless asked; "fp32" or "fp16" on a GPU,
     fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total error of one

@@ -1,11 +1,15 @@
 """Is it a function of the noisy frame alone? The certificate holds for nothing else.
 
-Four ways a network fails, each found by running it on noisy photographs:
+Five ways a network fails, each found by running it on noisy photographs:
 
 - a score that is not finite (an overflow, a division by zero);
 - two runs that differ (a random crop, dropout that ignores evaluation mode);
 - a score that depends on the other frames of the batch (batch statistics, a sort or a mean over N);
-- a score that depends on the place in the batch.
+- a score that depends on the place in the batch;
+- a score that no input moves.
+
+A clamped score hides all that is beyond its ends, so the batches hold frames of several contrasts as well, whose
+scores differ: what looks at its neighbours shows there.
 
 The same checks are made on the PyTorch module before the export and on the graph after it.
 """
@@ -47,7 +51,7 @@ def span(score: ScoreContract, scores: NDArray[np.float32]) -> float:
 
 
 def check_function(scores: Scores, subject: str, contract: InputContract, height: int, width: int) -> float:
-    """Make all four checks at one size; the largest difference between batches, relative to the scores.
+    """Make all five checks at one size; the largest difference between batches, relative to the scores.
 
     ``subject`` names what is checked in the message of the ExportError raised when one fails.
     """
@@ -62,18 +66,52 @@ def check_function(scores: Scores, subject: str, contract: InputContract, height
                 f"{subject} gave {first[0]:.7g} and {again[0]:.7g} for the same input: it crops or drops at random; "
                 "a certificate needs a function of its input alone, make it deterministic in evaluation mode"
             )
+    mixed = _mixed(contract, height, width)
+    alike = [scores(np.repeat(one[None], count, axis=0))[0] for one in mixed]
+    largest = _largest_difference(scores, first, samples, subject, contract)
+    if count > 1:
+        batch = mixed[np.arange(count) % len(mixed)]
+        largest = max(largest, _largest_difference(scores, scores(batch), batch, subject, contract))
+        expected = np.array(alike)[np.arange(count) % len(mixed)]
+        largest = max(largest, _difference(scores(batch), expected, "among other frames", subject))
+    if len({float(score) for score in (*alike, *first)}) == 1:
+        raise ExportError(
+            f"{subject} scores every input {first[0]:.7g}, photographs, grey and noise alike: a score that no input "
+            "moves measures nothing; look for a clamp that its raw score never enters"
+        )
+    return largest
+
+
+def _mixed(contract: InputContract, height: int, width: int) -> NDArray[np.float32]:
+    """Noisy frames of four contrasts, from grey to beyond white, N×3×h×w."""
+    top = steps(8, contract.downscale)
+    pictures = [
+        noisy(PHOTOGRAPHS[index % len(PHOTOGRAPHS)], contract, height, width, index, 1)[0] for index in range(4)
+    ]
+    contrasts = (0.0, 0.3, 1.0, 3.0)
+    return np.stack([(p - top / 2) * c + top / 2 for p, c in zip(pictures, contrasts, strict=True)]).astype(np.float32)
+
+
+def _largest_difference(
+    scores: Scores, first: NDArray[np.float32], samples: NDArray[np.float32], subject: str, contract: InputContract
+) -> float:
+    """Between ``first``, the scores of ``samples``, and those of the same samples in other batches."""
     largest = 0.0
     for change, positions, batch in _rearranged(samples, contract):
-        difference = float(np.abs(scores(batch)[positions] - first[: len(positions)]).max()) / scale(first)
-        # Negated so that a NaN is refused as well.
-        if not difference <= BATCH_TOLERANCE:
-            raise ExportError(
-                f"{subject} scores a frame differently {change}: by {difference:.1e} of the score, where "
-                f"{BATCH_TOLERANCE:.0e} would be rounding. It uses statistics of the batch (batch normalisation in "
-                "training mode, a mean over N); a certificate needs a function of one frame alone"
-            )
-        largest = max(largest, difference)
+        found = _difference(scores(batch)[positions], first[: len(positions)], change, subject)
+        largest = max(largest, found)
     return largest
+
+
+def _difference(found: NDArray[np.float32], first: NDArray[np.float32], change: str, subject: str) -> float:
+    difference = float(np.abs(found - first).max()) / scale(first)
+    if not difference <= BATCH_TOLERANCE:  # negated so that a NaN is refused as well
+        raise ExportError(
+            f"{subject} scores a frame differently {change}: by {difference:.1e} of the score, where "
+            f"{BATCH_TOLERANCE:.0e} would be rounding. It uses statistics of the batch (batch normalisation in "
+            "training mode, a mean over N); a certificate needs a function of one frame alone"
+        )
+    return difference
 
 
 def check_finite(scores: NDArray[np.float32], subject: str, height: int, width: int) -> None:

@@ -43,8 +43,8 @@ FORMATS = {
         Format(
             "JPEG", "Pillow (libjpeg-turbo)", "8 bits: grey, YCbCr, RGB; CMYK with a profile", check_jpeg,
             several="first", upright="EXIF", colours="ICC",
-            unseen="a JPEG has no checksum: about a third of changes inside its coded pixels, more at low quality, "
-            "decode to other pixels without a warning of any of three decoders",
+            unseen="a JPEG has no checksum: of 200 damaged at random places 62 decode to other pixels without a word "
+            "of three decoders (33 of 50 with flipped bits, 24 of 50 with bytes left out, 5 of 50 with zeros)",
         ),
         Format(
             "MPO", "Pillow (libjpeg-turbo)", "as JPEG", check_jpeg, several="first", upright="EXIF", colours="ICC",

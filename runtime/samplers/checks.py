@@ -19,7 +19,8 @@ def check_size(lattice: Lattice, contract: InputContract, name: str) -> None:
     if fixed != (lattice.height, lattice.width):
         raise FrameError(
             f"{name} was exported for frames of {fixed[1] * k}×{fixed[0] * k} only, this one fills "
-            f"{lattice.width * k}×{lattice.height * k}: resize it, or export without --size"
+            f"{lattice.width * k}×{lattice.height * k}: cut it into tiles of that size, or resize it; a network that "
+            "takes any size is exported without --size"
         )
 
 

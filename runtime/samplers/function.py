@@ -80,7 +80,8 @@ class CallableSampler:
             values = np.asarray(self.function(images), np.float32)
             if values.shape != (self.batch,):
                 raise ModelError(
-                    f"{self.name} returned shape {values.shape} for {self.batch} noisy copies, not ({self.batch},)"
+                    f"{self.name} returned shape {values.shape} for {self.batch} noisy copies, not ({self.batch},): it "
+                    "gets a batch N×3×h×w and returns a score for each, as lambda x: x.mean((1, 2, 3)) does"
                 )
             scores[done : done + self.batch] = values[: count - done]
         return scores

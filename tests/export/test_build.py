@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 import export
 from export.networks.catalogue import Entry
@@ -88,19 +89,27 @@ def test_fixed_size_and_batch(faulty: Callable[[str], str], tmp_path: Path) -> N
         export.verify(bundle, metric=faulty("OneSize"))
 
 
-def test_constant_metric_is_warned_of_and_range_checked(faulty: Callable[[str], str], tmp_path: Path) -> None:
-    lines: list[str] = []
-    with pytest.raises(ExportError, match="outside the stated range 0 … 1"):
-        export.build(
-            faulty("Constant"),
-            "none",
-            batch=1,
-            size=(16, 16),
-            score_range=(0, 1),
-            out=tmp_path / "bundle",
-            report=lines.append,
-        )
-    assert any("warning: every photograph scored 3" in line for line in lines)
+class Neighbours(torch.nn.Module):
+    """A clamped score that depends on the other pictures of the batch, and is 1 for all noises of one picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spread = x.std((1, 2, 3))
+        return ((spread - spread.mean()) * 50 + 1.5 + self.offset).clamp(0, 1)
+
+
+def test_a_clamp_hides_no_neighbours(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="differently among other frames"):
+        export.build(Neighbours(), "none", name="n", downscale=1, score_range=(0, 1), out=tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_that_no_input_moves_is_refused(faulty: Callable[[str], str], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"scores every input 3.*measures nothing"):
+        export.build(faulty("Constant"), "none", batch=1, size=(16, 16), score_range=(0, 1), out=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
