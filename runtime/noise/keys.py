@@ -106,7 +106,9 @@ class ClipNoise:
 def lattice_sha256(lattice: Lattice) -> str:
     """SHA-256 (hex) of all that a lattice puts into its key: two frames with the same one draw the same noise."""
     shape = struct.pack("<QQQQ", lattice.height, lattice.width, lattice.bit_depth, lattice.downscale)
-    return hashlib.sha256(shape + lattice.values.astype("<i4", copy=False).tobytes()).hexdigest()
+    digest = hashlib.sha256(shape)
+    digest.update(lattice.values.astype("<i4", copy=False).data.cast("B"))
+    return digest.hexdigest()
 
 
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:
