@@ -204,9 +204,7 @@ def _check_options(
             raise ExportError(fault)
 
 
-def _aggregate(
-    contract: InputContract, aggregate: str | None, trim: float | None
-) -> tuple[str | None, float | None]:
+def _aggregate(contract: InputContract, aggregate: str | None, trim: float | None) -> tuple[str | None, float | None]:
     """The aggregate of a graph of tiles and its trim, with their defaults; (None, None) for one of whole frames."""
     if contract.tile is None:
         if aggregate is not None or trim is not None:

@@ -67,10 +67,18 @@ class NoisySampler:
         """(lowest, highest) score that the sampler states, None where it does not."""
         return getattr(self.sampler, "score_range", None)
 
+    @property
+    def tile(self) -> int | None:
+        """T where the sampler scores a frame's T×T tiles, None for whole frames."""
+        return getattr(self.sampler, "tile", None)
+
     def why_not_collective(self, pool: str, bound: str | None, *, stopped_alone: bool = False) -> str | None:
         """Why a clip's pool is not bounded collectively: :func:`runtime.results.pooled.why_not_collective`."""
         return why_not_collective(
-            pool, self.score_range, bound, share_noise=self.share_noise, stopped_alone=stopped_alone
+            *(pool, self.score_range, bound),
+            share_noise=self.share_noise,
+            stopped_alone=stopped_alone,
+            tiles=self.tile is not None,
         )
 
     def shift(self, epsilon: float) -> float:
@@ -90,7 +98,9 @@ class NoisySampler:
 
 
 class FrameScores:
-    """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
+    """``scores``: float32[drawn], sample 0 first; of tiles float32[drawn, tiles].
+
+    ``distance``: of the frame's noise from its ideal law.
 
     ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. Raises FrameError or
     ConversionError for a frame that cannot be scored, ParameterError for one that is not the clip's.
@@ -132,14 +142,14 @@ class FrameScores:
         """Draw on until ``count`` scores are there. Raises ModelError where the sampler returns another number."""
         if self._lattice is None:
             raise RuntimeError("the lattice was released: reopen the frame first")
-        scores = np.empty(count, np.float32)
+        scores = np.empty((count, *self.scores.shape[1:]), np.float32)
         drawn = len(self.scores)
         scores[:drawn] = self.scores
         sampler = self._noisy.sampler
         for start in range(drawn, count, CHUNK):
             size = min(CHUNK, count - start)
             got = np.asarray(sampler.scores(self._lattice, self._key, start, size))
-            if got.shape != (size,):
+            if got.shape != (size, *self.scores.shape[1:]):
                 raise ModelError(f"{sampler.name} returned scores of shape {got.shape} for {size} samples")
             scores[start : start + size] = got
             if self._noisy.progress:
@@ -245,7 +255,7 @@ class ClipScores:
             if count == len(self._frames):
                 raise ParameterError(f"more than the {count} frames that alpha was split over")
             if self._look == 0:
-                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count))
+                self._frame_scores.append(self._open(frame, self._noise, count))
             else:
                 self._frame_scores[count].reopen(frame)
             self._draw(self._frame_scores[count])
@@ -277,6 +287,9 @@ class ClipScores:
             for scores in self._frame_scores
         )
         return pooled(self._pool, certificates, self._joint.alpha, bound=self._bound, look=self._stopped())
+
+    def _open(self, frame: Frame, noise: ClipNoise | None, index: int) -> FrameScores:
+        return FrameScores(frame, self._bit_depth, self._noisy, noise, index)
 
     def _stopped(self) -> Look | None:
         return None if self._looks is None else Look(self._looks, min(self._look, len(self._looks.counts) - 1))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,4 +111,4 @@ def _edges(side: int, tile: int) -> tuple[int, ...]:
 
 
 def _pairs(edges: tuple[int, ...], downscale: int) -> list[tuple[int, int]]:
-    return [(downscale * low, downscale * high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [(downscale * low, downscale * high) for low, high in pairwise(edges)]

@@ -35,7 +35,7 @@ from .pooled import COLLECTIVE, TOGETHER, Look, Pooled, pooled
 
 FRAME_FIELDS = (
     *("score", "lower", "upper", "abstained", "drawn", "lower_rank", "upper_rank"),
-    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason"),
+    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason", "map", "tile_bound"),
 )
 """The keys of a record that differ from frame to frame of one file."""
 

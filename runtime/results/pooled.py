@@ -28,6 +28,7 @@ from ..bounds.pooling import finite_or_none, pool_intervals
 from ..bounds.pooling import pool as pool_scores
 from ..errors import ParameterError
 from .certificate import Certificate
+from .tile_certificate import TileCertificate
 
 COLLECTIVE: Mapping[str, Mean] = {mean.name: mean for mean in (MEAN, HARMONIC_MEAN)}
 """Pools that have a collective bound."""
@@ -171,6 +172,7 @@ def pooled(
         bound,
         share_noise=first.provenance.shared_noise_frames is not None,
         stopped_alone=look is None and any(c.stopping for c in certificates),
+        tiles=isinstance(first, TileCertificate),
     )
     units = [
         UnitScores(c.scores, c.epsilon_engine / c.sigma, c.noise_distance, c.provenance.lattice_sha256) for c in made
@@ -189,11 +191,13 @@ def why_not_collective(
     *,
     share_noise: bool,
     stopped_alone: bool,
+    tiles: bool = False,
 ) -> str | None:
     """Why frames are not bounded collectively, None if they are; known before any of them is scored.
 
-    ``bound``: the one wished for, None for any. ``stopped_alone``: whether each frame may stop by itself. Raises
-    ParameterError for a bound that is none, or a collective one that cannot be had.
+    ``bound``: the one wished for, None for any. ``stopped_alone``: whether each frame may stop by itself. ``tiles``:
+    whether frames are scored in tiles. Raises ParameterError for a bound that is none, or a collective one that cannot
+    be had.
     """
     if bound not in (None, *BOUNDS):
         raise ParameterError(f"bound is one of {', '.join(BOUNDS)}, not {bound!r}")
@@ -204,6 +208,8 @@ def why_not_collective(
         why = f"a {pool} has no collective bound"
     elif share_noise:
         why = "the frames share their noise, and a collective bound takes independent noise"
+    elif tiles:
+        why = "the tiles of each frame are bounded together, and frames one by one"
     elif stopped_alone:
         why = "each frame stops by itself, and a collective bound takes a number of samples fixed beforehand"
     elif score_range is None:

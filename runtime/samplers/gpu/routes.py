@@ -50,6 +50,8 @@ def find_route(bundle: Bundle, precision: str | None = None) -> Route:
     chosen = narrowest(bundle) if precision is None else precision
     check_precision(bundle, chosen, "cuda")
     gpu, missing = _gpu()
+    if bundle.manifest.input.tile is not None:
+        missing.append("the bundle scores tiles, which run on a CPU only so far: use device 'cpu'")
     if find_spec("pycuda") is None:
         missing.append(f"PyCUDA is not installed: {install_advice()}")
     if (why := _no_kernels(bundle, gpu)) is not None:
