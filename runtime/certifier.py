@@ -101,7 +101,7 @@ class Certifier:
         source = check_noise(secret, public_seed, share_noise)
         self._owned = given is None
         self._sampler = open_sampler(where) if given is None else given
-        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise)
+        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise, self._claim.tampering)
 
     @property
     def sampler(self) -> Sampler:
@@ -140,10 +140,11 @@ class Certifier:
         """Noisy copies of each of ``frames`` certified jointly: those asked for, else those planned for their mean.
 
         A collective bound takes fewer of each than a frame alone (bounds/clip_samples.py). ``alone``: each frame may
-        stop by itself. ``epsilon``, ``alpha``: of the mean, by default the certifier's. Raises ParameterError.
+        stop by itself. ``epsilon``, ``alpha``: of the mean, by default the certifier's. Frames of tiles have no plan:
+        each takes as many as one alone. Raises ParameterError.
         """
         why = self._noisy.why_not_collective("mean", bound, stopped_alone=alone) if frames > 1 else None
-        if self._asked or frames <= 1 or why is not None:
+        if self._asked or frames <= 1 or why is not None or self.tampering is not None:
             return self.samples
         shift = self._noisy.shift(self.epsilon if epsilon is None else epsilon)
         return clip_samples(frames, shift, self.alpha if alpha is None else alpha, self.scope, self.samples)

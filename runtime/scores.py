@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .arguments import Claim
+from .bounds.aggregates import Aggregate
 from .bounds.alpha import equal_share
 from .bounds.collective import Looks, clip_looks
 from .bounds.pooling import pool_intervals
@@ -32,6 +33,8 @@ from .noise.keys import ClipNoise, NoiseSource, frame_sha256, lattice_sha256
 from .noise.table import table_for
 from .results.certificate import Certificate, Provenance
 from .results.pooled import Look, Pooled, UnitScores, collective_of, out_of_range, pooled, why_not_collective
+from .results.tampering import Tampering
+from .results.tile_certificate import why_not_together
 from .samplers import Sampler
 
 __all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler"]
@@ -48,7 +51,7 @@ Ranks = tuple[int | None, int | None]
 class NoisySampler:
     """What draws: the sampler, the noise, n of the key and at most, and who is told of progress.
 
-    ``share_noise``: the frames of a clip share one noise key.
+    ``share_noise``: the frames of a clip share one noise key. ``tampering``: that is claimed of frames of tiles.
     """
 
     sampler: Sampler
@@ -56,6 +59,7 @@ class NoisySampler:
     samples: int
     progress: Callable[[int], None] | None
     share_noise: bool = False
+    tampering: Tampering | None = None
 
     def open(self, frame: Frame, bit_depth: int | None) -> OpenedFrame:
         """RGB and lattice of a frame, for this sampler."""
@@ -78,8 +82,13 @@ class NoisySampler:
             *(pool, self.score_range, bound),
             share_noise=self.share_noise,
             stopped_alone=stopped_alone,
-            tiles=self.tile is not None,
+            tiles=self._why_not_tiles(pool),
         )
+
+    def _why_not_tiles(self, pool: str) -> str | None:
+        if self.tampering is None:
+            return None
+        return why_not_together(pool, self.tampering, getattr(self.sampler, "aggregate", None) or Aggregate())
 
     def shift(self, epsilon: float) -> float:
         """s = ε/(kσ): the radius on the source frame in units of the noise."""

@@ -23,10 +23,10 @@ from .frames.input import Frame
 from .frames.tiles import tiling
 from .noise.keys import ClipNoise
 from .noise.table import table_for
-from .results.pooled import Pooled, pooled
+from .results.pooled import FRAME_BY_FRAME, Pooled, pooled
 from .results.tampering import Domain, Tampering
 from .results.tile_certificate import TileCertificate, aggregated, bound_tiles
-from .scores import ClipScores, FrameScores, NoisySampler
+from .scores import ClipScores, Frames, FrameScores, NoisySampler
 
 __all__ = ["TileClip", "TileScores"]
 
@@ -132,6 +132,14 @@ class TileScores(FrameScores):
 
 class TileClip(ClipScores):
     """Frames of tiles until a question about their pooled score is settled: each frame at α/M, look by look."""
+
+    def __init__(
+        self, frames: Frames, claim: Claim, noisy: NoisySampler, bit_depth: int | None, pool: str, bound: str | None
+    ) -> None:
+        if len(frames) > 1:
+            noisy.why_not_collective(pool, bound, stopped_alone=True)
+        super().__init__(frames, claim, noisy, bit_depth, pool, FRAME_BY_FRAME)
+        self._bound = bound
 
     def bounds(self) -> tuple[float, float]:
         pairs = [scores.bounds(self._claim, len(self._schedule(scores).looks)) for scores in self._tiles()]

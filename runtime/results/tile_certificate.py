@@ -268,6 +268,19 @@ def bound_tiles(
     )
 
 
+def why_not_together(pool: str, tampering: Tampering, aggregate: Aggregate) -> str | None:
+    """Why the tiles of a clip's frames are not bounded together, None if they are.
+
+    Grey levels move each tile by itself, so all tiles of all frames are units of one mean. An L2 distance and a patch
+    are shared by the tiles of each frame.
+    """
+    if tampering.epsilon is not None or tampering.patch is not None:
+        return "each frame has its own L2 distance or patch, and its tiles are bounded together, frame by frame"
+    if pool != "mean" or aggregate.name != "mean":
+        return "all tiles of a clip are bounded together in a mean of means alone"
+    return None
+
+
 def aggregated(scores: NDArray[np.float32], aggregate: Aggregate) -> float:
     """The frame's score: the aggregate of its tiles' medians; NaN where failures reach a middle."""
     medians = unit_medians(scores.T.astype(np.float64))

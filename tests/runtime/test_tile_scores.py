@@ -18,6 +18,7 @@ from runtime.bounds.aggregates import Aggregate
 from runtime.errors import FrameError, ModelError, ParameterError
 from runtime.frames.lattice import to_lattice
 from runtime.frames.tiles import tiling
+from runtime.results.pooled import pooled
 from runtime.results.tile_certificate import TileCertificate
 from runtime.samplers.function import CallableSampler
 from tests.support.tiny import tile_bundle, tiny_bundle
@@ -343,3 +344,44 @@ def test_a_tile_of_a_linear_score_has_its_normal_law() -> None:
         expected = float(medians(frame, 1)[0]) + deviation * norm.ppf(p)
         room = 5 * math.sqrt(p * (1 - p) / 20000) / norm.pdf(norm.ppf(p)) * deviation
         assert abs(np.quantile(drawn, p) - expected) < room
+
+
+def test_all_tiles_of_a_clip_are_units_of_one_mean() -> None:
+    """Frames of two sizes and one that comes twice: narrower than frame by frame, around the exact mean."""
+    rng = np.random.default_rng(11)
+    frames = [rng.integers(60, 196, (height, 40, 3)).astype(np.uint8) for height in (40, 40, 24, 40, 56)]
+    frames.append(frames[0])
+    exact = float(np.mean([medians(frame, 1).mean() for frame in frames]))
+    ideal = math.sqrt(3 * TILE * TILE) / 255 * float(np.linalg.norm(WEIGHTS))
+    found = {}
+    for bound in ("collective", "frame-by-frame"):
+        with runtime.Certifier(sampler=linear_sampler(), samples=151, public_seed=5, levels=1) as certifier:
+            certificates = list(certifier.stream(frames, jointly=len(frames), bound=bound))
+        found[bound] = pooled("mean", certificates, 0.001, bound=bound)
+        assert found[bound].bound == bound
+        assert found[bound].lower < exact - ideal
+        assert exact + ideal < found[bound].upper
+    together = found["collective"]
+    assert together.evidence is not None
+    assert together.evidence.score == pytest.approx(together.score, abs=1e-9)
+    assert sum(unit.count for unit in together.evidence.units) == sum(
+        certificate.scores.shape[1] for certificate in together.certificates[:5]
+    )
+    apart = found["frame-by-frame"]
+    assert apart.lower < together.lower < together.upper < apart.upper
+
+
+@pytest.mark.parametrize("asked", [{"epsilon": 0.1}, {"patch": (3, 3)}, {"levels": 1.0, "patch": (3, 3)}])
+def test_clips_whose_tiles_cannot_be_bounded_together(asked: dict[str, Any]) -> None:
+    frames = [np.full((40, 40, 3), value, np.uint8) for value in (80, 90)]
+    with runtime.Certifier(sampler=linear_sampler(), samples=31, **asked) as certifier:
+        certificates = list(certifier.stream(frames, jointly=2))
+        assert pooled("mean", certificates, 0.001).bound == "frame-by-frame"
+        with pytest.raises(ParameterError, match="no collective bound"):
+            list(certifier.stream(frames, jointly=2, bound="collective"))
+    medians_alone = runtime.Certifier(sampler=linear_sampler("median"), samples=31, levels=1)
+    with pytest.raises(ParameterError, match="mean of means"):
+        list(medians_alone.stream(frames, jointly=2, bound="collective"))
+    means = runtime.Certifier(sampler=linear_sampler(), samples=31, levels=1)
+    with pytest.raises(ParameterError, match="no collective bound"):
+        means.gate(frames, at_least=1, bound="collective")
