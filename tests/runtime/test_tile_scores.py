@@ -21,6 +21,7 @@ from runtime.frames.tiles import tiling
 from runtime.results.pooled import pooled
 from runtime.results.tile_certificate import TileCertificate
 from runtime.samplers.function import CallableSampler
+from runtime.samplers.onnx import OnnxSampler
 from tests.support.tiny import tile_bundle, tiny_bundle
 
 TILE, SIGMA = 8, 0.12
@@ -201,6 +202,10 @@ def test_the_engine_is_given_the_same_tiles(tmp_path: Path, size: tuple[int, int
         np.testing.assert_allclose(made, own.scores(lattice, bytes(16), 0, 41), rtol=1e-5)
         certificate = certifier.certify(frame)
     assert certificate.scores.shape == made.shape
+    tiles = tiling(lattice.height, lattice.width, 16)
+    cut = np.empty((tiles.count, 3, 16, 16), np.float32)
+    tiles.cut(lattice.values.astype(np.float32) / lattice.steps, 0, cut)
+    assert OnnxSampler(bundle).clean_score(lattice) == pytest.approx(float(mean(cut).mean()), rel=1e-5)
 
 
 def test_claims_share_alpha_and_widen_with_what_is_allowed(tmp_path: Path) -> None:

@@ -253,6 +253,11 @@ def test_tiles_are_certified_and_replayed_in_the_same_words(
     assert "bounded together" in log["inputs"][1]["pooled_bounds"]["mean"]["why"]
     replayed = ["replay", "log.json", "picture.png", "clip.mp4", "--model", "tiles"]
     assert main(replayed) == 0
+    together = ["clip.mp4", *options, "--levels", "0.5"]
+    assert main(["certify", *together, "--bound", "collective", "--json", "clip.json"]) == 0
+    bounds = json.loads(Path("clip.json").read_text())["inputs"][0]["pooled_bounds"]
+    assert [bounds[pool]["bound"] for pool in ("mean", "harmonic_mean")] == ["collective", "frame-by-frame"]
+    assert main(["replay", "clip.json", "clip.mp4", "--model", "tiles"]) == 0
     for place in ("map", "tile_bound"):
         changed = copy.deepcopy(log)
         changed["frames"][0]["certificate"][place]["alpha"] *= 2
