@@ -125,7 +125,7 @@ def test_no_attack_leaves_the_interval(
     size: tuple[int, int],
     downscale: int,
 ) -> None:
-    """2,000 trials each on a part of a photograph. A false alarm has probability alpha = 0.001 for a fresh seed; this one is fixed."""
+    """2,000 trials each on a part of a photograph. A fresh seed would fail with probability alpha = 0.001 at most."""
     rng = np.random.default_rng(3)
     frame = photograph()[100 : 100 + size[0], 200 : 200 + size[1]].copy()
     if tampering.epsilon is not None:
