@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from runtime.bounds.aggregates import AGGREGATES, TRIM
 from runtime.bundle.manifest import DEFAULTS, Defaults
 from runtime.bundle.store import open_bundle
 from runtime.commands.exits import answered
@@ -22,6 +23,7 @@ _EXAMPLES = """examples:
       --metric-licence MIT --score-range 0 1 --name sharpness --out sharpness.zip
   biqa build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
   biqa build --metric package.module:OneSizeNet --size 224x224
+  biqa build --tile 64 --aggregate median --name tiles
   biqa build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
   biqa build --int8 --out int8.zip
   biqa compile fast.zip --target tensorrt
@@ -77,6 +79,13 @@ def _parser() -> Parser:
     )
     make.add_argument("--batch", type=int, metavar="N", help="fix the batch size (default free)")
     make.add_argument("--size", type=size, metavar="HEIGHTxWIDTH", help="fix the engine's input, after the downscale")
+    make.add_argument("--tile", type=int, metavar="T", help="score each T×T tile of a frame by itself (docs/tiles.md)")
+    make.add_argument(
+        "--aggregate", choices=AGGREGATES, help=f"how the scores of tiles become the frame's (default {AGGREGATES[0]})"
+    )
+    make.add_argument(
+        "--trim", type=float, metavar="SHARE", help=f"of tiles a trimmed mean drops at each end (default {TRIM:g})"
+    )
     make.add_argument("--score-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the score")
     make.add_argument("--lower-is-better", action="store_true", default=None, help="direction of the score")
     make.add_argument("--name", default=NAME, help="key of the score in logs (default %(default)s)")
@@ -167,6 +176,9 @@ def _build(options: argparse.Namespace) -> int:
         downscale=options.downscale,
         batch=options.batch,
         size=options.size,
+        tile=options.tile,
+        aggregate=options.aggregate,
+        trim=options.trim,
         score_range=tuple(options.score_range) if options.score_range else None,
         lower_is_better=options.lower_is_better,
         name=options.name,

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from runtime.bounds.aggregates import AGGREGATES, TRIM
 from runtime.bundle.manifest import DEFAULTS, GRAPHS, MODEL, Defaults, InputContract, Manifest, Parity, ScoreContract
 from runtime.bundle.store import Bundle, file_entry, write_bundle
 from runtime.errors import ExportError
@@ -56,6 +57,9 @@ def build(
     downscale: int = DOWNSCALE,
     batch: int | None = None,
     size: tuple[int, int] | None = None,
+    tile: int | None = None,
+    aggregate: str | None = None,
+    trim: float | None = None,
     score_range: tuple[float, float] | None = None,
     lower_is_better: bool | None = None,
     name: str = NAME,
@@ -70,14 +74,17 @@ def build(
     ``metric``, ``denoiser``: SPECs of ``load.py``, or modules. ``denoiser`` None: the one that ``catalogue.py`` has for
     the metric, which for one of your own is trained for pixels; "none": median smoothing alone. ``sigma``: noise on
     the engine's input, frames in [0, 1]. ``downscale``: k of the k×k box before it. ``batch``, ``size`` (height,
-    width of the engine's input): fixed where given. ``score_range``, ``lower_is_better``: override what is known of
+    width of the engine's input): fixed where given. ``tile``: T, for a graph that scores the T×T tiles of a frame each
+    by itself; ``aggregate``: "mean" (the default), "trimmed_mean" or "median" of a frame's tiles, ``trim``: what a
+    trimmed mean drops at each end. ``score_range``, ``lower_is_better``: override what is known of
     the metric. ``fp16``, ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32.
     ``report`` is called with a line before each stage and for each warning.
     Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
     """
-    height, width = size or (None, None)
-    contract = InputContract(sigma=sigma, downscale=downscale, height=height, width=width, batch=batch)
+    height, width = size or (tile, tile)
+    contract = InputContract(sigma=sigma, downscale=downscale, height=height, width=width, batch=batch, tile=tile)
     _check_options(contract, score_range, name, defaults)
+    aggregate, trim = _aggregate(contract, aggregate, trim)
     report("loading the metric and the denoiser")
     loaded_metric = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
     chosen = denoiser_for(metric) if denoiser is None else denoiser
@@ -110,7 +117,9 @@ def build(
     )
     if compared.lowest == compared.highest:
         report(f"warning: every photograph scored {compared.lowest:g}: are the metric's weights loaded?")
-    score = _score(loaded_metric, score_range, lower_is_better, compared)
+    score = replace(_score(loaded_metric, score_range, lower_is_better, compared), aggregate=aggregate, trim=trim)
+    if tile is not None and score.range is None:
+        raise ExportError("tiles are bounded together, which takes a range of scores: state it with --score-range")
 
     contents, parities = {MODEL: data}, {FP32: parity}
     if fp16:
@@ -179,7 +188,7 @@ def made_with() -> dict[str, str]:
 def _check_options(
     contract: InputContract, score_range: tuple[float, float] | None, name: str, defaults: Defaults
 ) -> None:
-    sizes = [n for n in (contract.batch, contract.height, contract.width) if n is not None]
+    sizes = [n for n in (contract.batch, contract.height, contract.width, contract.tile) if n is not None]
     faults = {
         f"sigma {contract.sigma:g}: it lies in (0, 10]": 0 < contract.sigma <= 10,
         f"downscale {contract.downscale}: it is a whole number from 1": contract.downscale >= 1,
@@ -193,6 +202,27 @@ def _check_options(
     for fault, right in faults.items():
         if not right:
             raise ExportError(fault)
+
+
+def _aggregate(contract: InputContract, aggregate: str | None, trim: float | None) -> tuple[str | None, float | None]:
+    """The aggregate of a graph of tiles and its trim, with their defaults; (None, None) for one of whole frames."""
+    if contract.tile is None:
+        if aggregate is not None or trim is not None:
+            raise ExportError("--aggregate and --trim are of a frame's tiles: give --tile as well")
+        return None, None
+    if (contract.height, contract.width) != (contract.tile, contract.tile):
+        raise ExportError("--tile fixes the engine's input, and --size another one: leave --size out")
+    aggregate = aggregate or AGGREGATES[0]
+    if aggregate not in AGGREGATES:
+        raise ExportError(f"the aggregate is one of {', '.join(AGGREGATES)}, not {aggregate!r}")
+    if aggregate != "trimmed_mean":
+        if trim is not None:
+            raise ExportError(f"--trim is of a trimmed mean: leave it out, or give --aggregate {AGGREGATES[1]}")
+        return aggregate, None
+    trim = TRIM if trim is None else float(trim)
+    if not 0 < trim < 0.5:
+        raise ExportError(f"trim {trim:g}: it lies between 0 and 0.5, a share of the tiles at each end")
+    return aggregate, trim
 
 
 def _score(

@@ -111,11 +111,14 @@ def _part(part: Part) -> str:
 def _score(score: ScoreContract) -> str:
     known = score.minimum is not None and score.maximum is not None
     limits = f"{score.minimum:g} … {score.maximum:g}" if known else "range not stated"
-    return f"{limits}, {'higher' if score.higher_is_better else 'lower'} is better"
+    tiles = "" if score.of_tiles is None else f", the {score.of_tiles} of the tiles' medians"
+    return f"{limits}, {'higher' if score.higher_is_better else 'lower'} is better{tiles}"
 
 
 def _input(contract: InputContract) -> str:
-    if contract.height is not None and contract.width is not None:
+    if contract.tile is not None:
+        size = f"frames of any size, in tiles of {contract.tile}×{contract.tile}"
+    elif contract.height is not None and contract.width is not None:
         size = f"{contract.width}×{contract.height} only"
     else:
         size = f"any size from {contract.minimum_width}×{contract.minimum_height}"

@@ -55,6 +55,8 @@ from .results.certificate import Certificate, Provenance
 from .results.decisions import Comparison, Gate
 from .results.plan import Plan
 from .results.pooled import Pooled
+from .results.tampering import Tampering
+from .results.tile_certificate import TileCertificate, TileClaim
 from .samplers import Sampler
 from .samplers.function import CallableSampler
 from .version import __version__
@@ -88,6 +90,9 @@ __all__ = [
     "RecordError",
     "rgb_from_planes",
     "Sampler",
+    "Tampering",
+    "TileCertificate",
+    "TileClaim",
     "TrainingError",
     "VideoError",
 ]

@@ -4,7 +4,8 @@
 group      arguments                           what it decides
 =========  ==================================  =======================================================
 model      model, device, precision, threads   which network scores, and where
-claim      epsilon, alpha, samples, scope      what is claimed, at which cost
+claim      epsilon, alpha, samples, scope,     what is claimed, at which cost
+           levels, patch
 noise      secret, public_seed, share_noise    which noise, and who can draw it again
 function   sampler, sigma, downscale           a Python function in place of a model
 =========  ==================================  =======================================================
@@ -26,6 +27,7 @@ from .bundle.store import Bundle, open_bundle
 from .errors import ParameterError
 from .noise.keys import NoiseSource, noise_source
 from .results.certificate import check_epsilon
+from .results.tampering import Tampering
 from .samplers import Sampler
 from .samplers.function import CallableSampler, ScoreFunction
 
@@ -34,11 +36,15 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True)
 class Claim:
-    """What a certificate is asked to claim: its ε, its own α, and its scope."""
+    """What a certificate is asked to claim: its ε, its own α, and its scope.
+
+    ``tampering``: of a frame of tiles, None for whole frames; ε is 0 where it is no L2 distance.
+    """
 
     epsilon: float
     alpha: float
     scope: Scope
+    tampering: Tampering | None = None
 
 
 @dataclass(frozen=True)
@@ -78,17 +84,31 @@ def check_model(
 
 
 def check_claim(
-    epsilon: float | None, alpha: float | None, samples: int | None, scope: Scope, defaults: Defaults
+    epsilon: float | None,
+    alpha: float | None,
+    samples: int | None,
+    scope: Scope,
+    defaults: Defaults,
+    levels: float | None = None,
+    patch: tuple[int, int] | None = None,
+    *,
+    tiles: bool = False,
 ) -> tuple[Claim, int]:
-    """The claim group: what is claimed, and n. Raises ParameterError."""
+    """The claim group: what is claimed, and n. ``tiles``: whether the model scores tiles. Raises ParameterError."""
     if scope not in SCOPES:
         raise ParameterError(f"scope is 'smoothed' or 'reported', not {scope!r}")
     samples = defaults.samples if samples is None else samples
-    claim = Claim(
-        check_epsilon(defaults.epsilon if epsilon is None else epsilon),
-        to_number("alpha", defaults.alpha if alpha is None else alpha),
-        scope,
-    )
+    radius = check_epsilon(defaults.epsilon if epsilon is None else epsilon)
+    tampering = None
+    if levels is not None or patch is not None:
+        if not tiles:
+            raise ParameterError(
+                "levels and patch take a model that scores tiles, and this one scores whole frames: biqa build --tile"
+            )
+        tampering, radius = Tampering(epsilon, levels, patch), 0.0
+    elif tiles:
+        tampering = Tampering(radius)
+    claim = Claim(radius, to_number("alpha", defaults.alpha if alpha is None else alpha), scope, tampering)
     check_parameters(samples, 0.0, claim.alpha)
     return claim, int(samples)
 

@@ -35,9 +35,11 @@ from .results.certificate import Certificate
 from .results.decisions import Better, Comparison, Gate, Verdict
 from .results.plan import Plan, plan
 from .results.pooled import Pooled, pooled
+from .results.tampering import Tampering
 from .samplers import Sampler
 from .samplers.function import ScoreFunction
 from .scores import ClipScores, Frames, FrameScores, NoisySampler, reading_of
+from .tile_scores import TileClip, TileScores
 
 
 class Certifier:
@@ -49,9 +51,11 @@ class Certifier:
     ``precision`` or ``threads``.
     ``device``: "cpu", or "cuda", which is never replaced by it silently (docs/gpu.md). ``precision``: of the graph that
     is certified, each a function of its own: "fp32" or "int8" on a CPU, fp32 unless asked; "fp32" or "fp16" on a GPU,
-    fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``alpha``: total error of one
-    certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at least 16 bytes,
-    kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may know, for tests.
+    fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``levels``, ``patch``: with a model of
+    tiles, in place of ``epsilon``: grey levels, and (width, height) of a rectangle (docs/tiles.md). ``alpha``: total
+    error of one certificate. ``samples``: noisy copies a frame. ``scope``: "smoothed" or "reported". ``secret``: at
+    least 16 bytes, kept by the caller to replay; default one drawn once a process. ``public_seed``: a seed anyone may
+    know, for tests.
     ``threads``: CPU threads of the engine, default all. ``share_noise``: the frames of a clip share one
     noise, which takes a clip that can be read twice. ``progress``: called with the number of samples just drawn.
     None stands for the bundle's default.
@@ -77,6 +81,8 @@ class Certifier:
         alpha: float | None = None,
         samples: int | None = None,
         scope: Scope = "smoothed",
+        levels: float | None = None,
+        patch: tuple[int, int] | None = None,
         secret: bytes | None = None,
         public_seed: int | None = None,
         threads: int | None = None,
@@ -88,12 +94,15 @@ class Certifier:
     ) -> None:
         given = check_function(sampler, sigma, downscale)
         where = check_model(model, device, precision, threads, function=given is not None)
-        self._claim, count = check_claim(epsilon, alpha, samples, scope, where.defaults)
+        tile = getattr(given, "tile", None) if where.bundle is None else where.bundle.manifest.input.tile
+        self._claim, count = check_claim(
+            *(epsilon, alpha, samples, scope, where.defaults, levels, patch), tiles=tile is not None
+        )
         self._asked = samples is not None
         source = check_noise(secret, public_seed, share_noise)
         self._owned = given is None
         self._sampler = open_sampler(where) if given is None else given
-        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise)
+        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise, self._claim.tampering)
 
     @property
     def sampler(self) -> Sampler:
@@ -102,8 +111,13 @@ class Certifier:
 
     @property
     def epsilon(self) -> float:
-        """L2 radius on the source RGB frame."""
+        """L2 radius on the source RGB frame; 0 where ``tampering`` is no L2 distance."""
         return self._claim.epsilon
+
+    @property
+    def tampering(self) -> Tampering | None:
+        """What is claimed of a frame of tiles; None for a model of whole frames."""
+        return self._claim.tampering
 
     @property
     def alpha(self) -> float:
@@ -127,10 +141,11 @@ class Certifier:
         """Noisy copies of each of ``frames`` certified jointly: those asked for, else those planned for their mean.
 
         A collective bound takes fewer of each than a frame alone (bounds/clip_samples.py). ``alone``: each frame may
-        stop by itself. ``epsilon``, ``alpha``: of the mean, by default the certifier's. Raises ParameterError.
+        stop by itself. ``epsilon``, ``alpha``: of the mean, by default the certifier's. Frames of tiles have no plan:
+        each takes as many as one alone. Raises ParameterError.
         """
         why = self._noisy.why_not_collective("mean", bound, stopped_alone=alone) if frames > 1 else None
-        if self._asked or frames <= 1 or why is not None:
+        if self._asked or frames <= 1 or why is not None or self.tampering is not None:
             return self.samples
         shift = self._noisy.shift(self.epsilon if epsilon is None else epsilon)
         return clip_samples(frames, shift, self.alpha if alpha is None else alpha, self.scope, self.samples)
@@ -147,6 +162,8 @@ class Certifier:
 
     def plan(self, epsilon: float | None = None, alpha: float | None = None, *, frames: int = 1) -> Plan:
         """What (ε, α), by default the certifier's own, takes with its σ, for ``frames`` claimed jointly."""
+        if self.tampering is not None:
+            raise ParameterError(f"{self._sampler.name} scores tiles: a plan is for models of whole frames")
         radius = self.epsilon if epsilon is None else epsilon
         error = self.alpha if alpha is None else alpha
         return plan(
@@ -163,7 +180,10 @@ class Certifier:
         """Raise ParameterError, before any frame is scored, where ``frames`` that share α are left without a bound.
 
         ``name``: of what is certified, for the message. ``alpha``: of all of them together, by default the certifier's.
+        Frames of tiles always have one: it may be the whole range of scores.
         """
+        if self.tampering is not None:
+            return
         alpha = self.alpha if alpha is None else alpha
         if reason := self.plan(alpha=alpha, frames=frames).reason:
             share = f"; alpha {alpha:g} is shared by {frames} frames" if frames > 1 else ""
@@ -339,7 +359,8 @@ class Certifier:
     def _clip(self, frames: Frames, alpha: float, pool: str, bit_depth: int | None, bound: str | None) -> ClipScores:
         if pool not in POOLS:
             raise ParameterError(f"pool is one of {', '.join(POOLS)}, not {pool!r}")
-        return ClipScores(frames, replace(self._claim, alpha=alpha), self._noisy, bit_depth, pool, bound)
+        kind = ClipScores if self.tampering is None else TileClip
+        return kind(frames, replace(self._claim, alpha=alpha), self._noisy, bit_depth, pool, bound)
 
     def _certify(
         self,
@@ -352,15 +373,17 @@ class Certifier:
         index: int = 0,
         reading: Mapping[str, Any] | None = None,
     ) -> Certificate:
-        scores = FrameScores(frame, bit_depth, noisy, clip, index, reading)
         claim = replace(self._claim, alpha=alpha)
+        if tolerance is not None and not 0 <= to_number("tolerance", tolerance) < math.inf:
+            raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
+        if self.tampering is not None:
+            return TileScores(frame, bit_depth, noisy, clip, index, reading).certify(claim, tolerance)
+        scores = FrameScores(frame, bit_depth, noisy, clip, index, reading)
         shift = noisy.shift(self.epsilon)
         if tolerance is None:
             scores.advance(noisy.samples)
             ranks = scope_ranks(noisy.samples, shift, alpha, self.scope, scores.distance)
             return scores.certificate(claim, ranks)
-        if not 0 <= to_number("tolerance", tolerance) < math.inf:
-            raise ParameterError(f"tolerance is a width in score units, finite and 0 or more, not {tolerance!r}")
         looks = schedule(noisy.samples, shift, alpha, self.scope, scores.distance)
         look = _first_narrow(scores, looks, tolerance)
         stopping = Stopping({"kind": "tolerance", "tolerance": float(tolerance)}, looks, look)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .arguments import Claim
+from .bounds.aggregates import Aggregate
 from .bounds.alpha import equal_share
 from .bounds.collective import Looks, clip_looks
 from .bounds.pooling import pool_intervals
@@ -32,6 +33,8 @@ from .noise.keys import ClipNoise, NoiseSource, frame_sha256, lattice_sha256
 from .noise.table import table_for
 from .results.certificate import Certificate, Provenance
 from .results.pooled import Look, Pooled, UnitScores, collective_of, out_of_range, pooled, why_not_collective
+from .results.tampering import Tampering
+from .results.tile_certificate import why_not_together
 from .samplers import Sampler
 
 __all__ = ["CHUNK", "ClipScores", "FrameScores", "Frames", "NoisySampler", "reading_of"]
@@ -48,7 +51,7 @@ Ranks = tuple[int | None, int | None]
 class NoisySampler:
     """What draws: the sampler, the noise, n of the key and at most, and who is told of progress.
 
-    ``share_noise``: the frames of a clip share one noise key.
+    ``share_noise``: the frames of a clip share one noise key. ``tampering``: that is claimed of frames of tiles.
     """
 
     sampler: Sampler
@@ -56,6 +59,7 @@ class NoisySampler:
     samples: int
     progress: Callable[[int], None] | None
     share_noise: bool = False
+    tampering: Tampering | None = None
 
     def open(self, frame: Frame, bit_depth: int | None) -> OpenedFrame:
         """RGB and lattice of a frame, for this sampler."""
@@ -67,11 +71,24 @@ class NoisySampler:
         """(lowest, highest) score that the sampler states, None where it does not."""
         return getattr(self.sampler, "score_range", None)
 
+    @property
+    def tile(self) -> int | None:
+        """T where the sampler scores a frame's T×T tiles, None for whole frames."""
+        return getattr(self.sampler, "tile", None)
+
     def why_not_collective(self, pool: str, bound: str | None, *, stopped_alone: bool = False) -> str | None:
         """Why a clip's pool is not bounded collectively: :func:`runtime.results.pooled.why_not_collective`."""
         return why_not_collective(
-            pool, self.score_range, bound, share_noise=self.share_noise, stopped_alone=stopped_alone
+            *(pool, self.score_range, bound),
+            share_noise=self.share_noise,
+            stopped_alone=stopped_alone,
+            tiles=self._why_not_tiles(pool),
         )
+
+    def _why_not_tiles(self, pool: str) -> str | None:
+        if self.tampering is None:
+            return None
+        return why_not_together(pool, self.tampering, getattr(self.sampler, "aggregate", None) or Aggregate())
 
     def shift(self, epsilon: float) -> float:
         """s = ε/(kσ): the radius on the source frame in units of the noise."""
@@ -90,7 +107,9 @@ class NoisySampler:
 
 
 class FrameScores:
-    """``scores``: float32[drawn], sample 0 first. ``distance``: of the frame's noise from its ideal law.
+    """``scores``: float32[drawn], sample 0 first; of tiles float32[drawn, tiles].
+
+    ``distance``: of the frame's noise from its ideal law.
 
     ``clip``: the noise it shares as frame ``index`` of a clip; None: it has its own. ``reading``: how its file was
     read, for the record; None: it comes from no file. Raises FrameError or
@@ -140,14 +159,14 @@ class FrameScores:
         """Draw on until ``count`` scores are there. Raises ModelError where the sampler returns another number."""
         if self._lattice is None:
             raise RuntimeError("the lattice was released: reopen the frame first")
-        scores = np.empty(count, np.float32)
+        scores = np.empty((count, *self.scores.shape[1:]), np.float32)
         drawn = len(self.scores)
         scores[:drawn] = self.scores
         sampler = self._noisy.sampler
         for start in range(drawn, count, CHUNK):
             size = min(CHUNK, count - start)
             got = np.asarray(sampler.scores(self._lattice, self._key, start, size))
-            if got.shape != (size,):
+            if got.shape != (size, *self.scores.shape[1:]):
                 raise ModelError(f"{sampler.name} returned scores of shape {got.shape} for {size} samples")
             scores[start : start + size] = got
             if self._noisy.progress:
@@ -264,8 +283,7 @@ class ClipScores:
             if count == len(self._frames):
                 raise ParameterError(f"more than the {count} frames that alpha was split over")
             if self._look == 0:
-                reading = reading_of(self._frames)
-                self._frame_scores.append(FrameScores(frame, self._bit_depth, self._noisy, self._noise, count, reading))
+                self._frame_scores.append(self._open(frame, self._noise, count))
             else:
                 self._frame_scores[count].reopen(frame)
             self._draw(self._frame_scores[count])
@@ -297,6 +315,9 @@ class ClipScores:
             for scores in self._frame_scores
         )
         return pooled(self._pool, certificates, self._joint.alpha, bound=self._bound, look=self._stopped())
+
+    def _open(self, frame: Frame, noise: ClipNoise | None, index: int) -> FrameScores:
+        return FrameScores(frame, self._bit_depth, self._noisy, noise, index, reading_of(self._frames))
 
     def _stopped(self) -> Look | None:
         return None if self._looks is None else Look(self._looks, min(self._look, len(self._looks.counts) - 1))

@@ -39,7 +39,7 @@ def ffmetadata(frames: Sequence[tuple[int, Certificate]], times: Sequence[Fracti
     lines = [
         _HEAD,
         f"lavfi.biqa.model={_escaped(first.provenance.model)}",
-        f"lavfi.biqa.epsilon={first.epsilon!r}",
+        _tampering(first),
         f"lavfi.biqa.joint_alpha={joint_alpha!r}",
         f"lavfi.biqa.scope={first.scope}",
         f"lavfi.biqa.noise={first.provenance.noise}",
@@ -54,6 +54,13 @@ def ffmetadata(frames: Sequence[tuple[int, Certificate]], times: Sequence[Fracti
             f"lavfi.biqa.hi={certificate.upper!r}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _tampering(certificate: Certificate) -> str:
+    """ε, or for a model of tiles that was asked for something else what that is."""
+    if certificate.to_dict()["epsilon"] is None:
+        return f"lavfi.biqa.tampering={_escaped(certificate.tampering_label)}"
+    return f"lavfi.biqa.epsilon={certificate.epsilon!r}"
 
 
 def _escaped(text: str) -> str:

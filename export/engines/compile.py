@@ -81,7 +81,7 @@ def compile_bundle(
     manifest = bundle.manifest
     plans = () if request.flavour == CUDA else _plans(bundle, request, quiet, report)
     report("compiling the GPU kernels")
-    kernels, compiler = _kernels(), compiler_version()
+    kernels, compiler = _kernels(bundle.manifest.input.tile), compiler_version()
     hashes = {precision: manifest.files[graph].sha256 for precision, graph in GRAPHS.items() if graph in manifest.files}
     engines = {n: e for n, e in manifest.engines.items() if hashes.get(e.precision) == e.model_sha256}
     dropped = set(manifest.engines) - set(engines)
@@ -136,9 +136,9 @@ def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Ite
 
 
 @cache
-def _kernels() -> Mapping[str, bytes]:
+def _kernels(tile: int | None) -> Mapping[str, bytes]:
     """The kernels for every GPU: one compiler and source make the same bytes, so once a process."""
-    return compile_kernels()
+    return compile_kernels(tile=tile)
 
 
 def finishing_command(path: Path, request: Request) -> str:

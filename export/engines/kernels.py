@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.errors import DependencyError, ExportError
 from runtime.install import pip_install
-from runtime.samplers.gpu.kernels import KERNELS, SOURCES, cubin_file, ptx_file, source
+from runtime.samplers.gpu.kernels import KERNELS, cubin_file, ptx_file, source, sources_of
 
 SMS = (75, 80, 86, 89, 90, 100, 120)
 """Compute capabilities × 10: Turing, Ampere (data centre, consumer), Ada, Hopper, Blackwell (data centre, consumer)."""
@@ -42,9 +42,12 @@ class Usage:
         )
 
 
-def compile_kernels(sms: Sequence[int] = SMS, report: Callable[[str], None] = lambda _: None) -> dict[str, bytes]:
+def compile_kernels(
+    sms: Sequence[int] = SMS, report: Callable[[str], None] = lambda _: None, *, tile: int | None = None
+) -> dict[str, bytes]:
     """Bundle file → bytes: machine code of every module for every SM, and PTX for the oldest of them.
 
+    ``tile``: T of a bundle of tiles, which takes a module more.
     ``report`` is called with one line a kernel and SM. Raises DependencyError without NVRTC, ExportError for an SM
     that it does not know, a source that it refuses, or a kernel that spills registers to local memory.
     """
@@ -55,7 +58,7 @@ def compile_kernels(sms: Sequence[int] = SMS, report: Callable[[str], None] = la
     if unknown := sorted(set(sms) - set(known)):
         raise ExportError(f"NVRTC {compiler_version()} cannot compile for {unknown}: it knows {sorted(known)}")
     files = {}
-    for module in SOURCES:
+    for module in sources_of(tile):
         for sm in sorted(set(sms)):
             files[cubin_file(module, sm)], log = _compile(nvrtc, source(module), f"{module}.cu", f"sm_{sm}")
             for usage in read_usage(log, [name for name, kernel in KERNELS.items() if kernel.module == module], sm):

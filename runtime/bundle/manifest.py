@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+from ..bounds.aggregates import AGGREGATES, Aggregate
 from ..errors import BundleError
 
 _T = TypeVar("_T")
@@ -52,7 +53,7 @@ class InputContract:
     ``sigma``: noise level on the engine's domain, for images in [0, 1]. ``downscale``: k of the k×k box.
     ``bit_depth``: depth of the frames it was trained and checked with; others work, the unit says which.
     ``minimum_height``, ``minimum_width``: smallest engine input. ``height``, ``width``, ``batch``: fixed
-    sizes, or None where any will do.
+    sizes, or None where any will do. ``tile``: T, where the graph is given a frame's T×T tiles, None for whole frames.
     """
 
     sigma: float
@@ -63,20 +64,32 @@ class InputContract:
     height: int | None = None
     width: int | None = None
     batch: int | None = None
+    tile: int | None = None
 
 
 @dataclass(frozen=True)
 class ScoreContract:
-    """Range of the score where it is known, and its direction."""
+    """Range of the score where it is known, and its direction.
+
+    ``aggregate``: how the scores of a frame's tiles become its own, of ``AGGREGATES``; None for whole frames. ``trim``:
+    the share of them that a trimmed mean drops at each end.
+    """
 
     minimum: float | None
     maximum: float | None
     higher_is_better: bool
+    aggregate: str | None = None
+    trim: float | None = None
 
     @property
     def range(self) -> tuple[float, float] | None:
         """(lowest, highest) score; None where an end is not known."""
         return None if self.minimum is None or self.maximum is None else (self.minimum, self.maximum)
+
+    @property
+    def of_tiles(self) -> Aggregate | None:
+        """``aggregate`` and ``trim``; None for whole frames."""
+        return None if self.aggregate is None else Aggregate(self.aggregate, self.trim or 0.0)
 
 
 @dataclass(frozen=True)
@@ -170,10 +183,13 @@ class Manifest:
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` where there are none."""
+        """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` or key of tiles without them."""
         tree = asdict(self)
         if not self.engines:
             del tree["engines"]
+        for table, key in (("input", "tile"), ("score", "aggregate"), ("score", "trim")):
+            if tree[table][key] is None:
+                del tree[table][key]
         return json.dumps(tree, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
@@ -251,7 +267,7 @@ def _safe_name(name: str) -> str:
 def _check_values(manifest: Manifest) -> None:
     contract, defaults = manifest.input, manifest.defaults
     whole = [contract.downscale, contract.bit_depth, contract.minimum_height, contract.minimum_width, defaults.samples]
-    whole += [n for n in (contract.height, contract.width, contract.batch) if n is not None]
+    whole += [n for n in (contract.height, contract.width, contract.batch, contract.tile) if n is not None]
     for engine in manifest.engines.values():
         whole += [engine.profile.batch, *engine.profile.minimum, *engine.profile.optimum, *engine.profile.maximum]
     parts = [manifest.metric] + ([manifest.denoiser] if manifest.denoiser else [])
@@ -266,6 +282,7 @@ def _check_values(manifest: Manifest) -> None:
         "a size or count": all(_whole(n, 1, 1 << 31) for n in whole),
         "input.bit_depth": _whole(contract.bit_depth, 1, 16),
         "score": _score(manifest.score),
+        "input.tile or score.aggregate": _tiles(contract, manifest.score),
         "metric or denoiser": all(_part(part) for part in parts),
         "defaults": _number(defaults.epsilon, defaults.alpha) and defaults.epsilon > 0 and 0 < defaults.alpha < 1,
         "parity": all(_parity(parity) for parity in manifest.parity.values()),
@@ -295,6 +312,16 @@ def _sha256(value: Any) -> bool:
 def _score(score: ScoreContract) -> bool:
     ends = [end for end in (score.minimum, score.maximum) if end is not None]
     return _number(*ends) and (len(ends) < 2 or ends[0] < ends[1]) and type(score.higher_is_better) is bool
+
+
+def _tiles(contract: InputContract, score: ScoreContract) -> bool:
+    """Are the keys of tiles all there or all missing, and do they fit each other?"""
+    if contract.tile is None:
+        return score.aggregate is None and score.trim is None
+    square = contract.height == contract.width == contract.tile
+    trimmed = score.aggregate == "trimmed_mean"
+    share = _number(score.trim) and 0 < score.trim < 0.5 if score.trim is not None else not trimmed
+    return square and score.aggregate in AGGREGATES and share and trimmed == (score.trim is not None)
 
 
 def _part(part: Part) -> bool:

@@ -40,6 +40,7 @@ _EXAMPLES = """examples:
   biqa certify photo.png
   biqa certify photo.png --tolerance 2
   biqa certify clip.mp4 --subsample 5 --json clip.json
+  biqa certify photo.png --model tiles --levels 1 --patch 64x64
   head -c 32 /dev/urandom > secret
   biqa certify clip.mp4 --secret-file secret --json clip.json
 
@@ -144,7 +145,7 @@ def table(logs: Sequence[InputLog]) -> str:
 def _how(certificates: Sequence[Certificate], alpha: float, bound: str) -> str:
     first, count = certificates[0], len(certificates)
     what = "" if count == 1 else f"mean of {count} frames, "
-    return f"{what}ε={first.epsilon:g}, α={alpha:g}, {_samples(certificates)}, {first.scope}{bound}"
+    return f"{what}{first.tampering_label}, α={alpha:g}, {_samples(certificates)}, {first.scope}{bound}"
 
 
 def _samples(certificates: Sequence[Certificate]) -> str:

@@ -16,7 +16,7 @@ from ..errors import BiqaError, DeviceError
 from ..install import pip_install
 from ..noise.draw import COMPILED
 from ..samplers.gpu import pycuda as pycuda_driver
-from ..samplers.gpu.kernels import SOURCES, add_kernels, ptx_file
+from ..samplers.gpu.kernels import add_kernels, ptx_file, sources_of
 from ..samplers.gpu.nvidia import find_gpus
 from ..samplers.gpu.routes import find_route
 from ..samplers.gpu.tensorrt_modules import MODULE_NAMES, install_advice
@@ -189,8 +189,9 @@ def _gpu_files(bundle: Bundle | None) -> dict[str, Any]:
 
 
 def _kernels(bundle: Bundle) -> dict[str, Any]:
-    found = all(ptx_file(module) in bundle.manifest.files for module in SOURCES)
-    return {"found": ", ".join(SOURCES) if found else None, "install": None if found else add_kernels(bundle.path)}
+    sources = sources_of(bundle.manifest.input.tile)
+    found = all(ptx_file(module) in bundle.manifest.files for module in sources)
+    return {"found": ", ".join(sources) if found else None, "install": None if found else add_kernels(bundle.path)}
 
 
 def _text(report: dict[str, Any], everything: bool) -> str:

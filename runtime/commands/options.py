@@ -39,6 +39,19 @@ def add_claim_options(parser: argparse.ArgumentParser) -> None:
         "--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]; default the model's"
     )
     parser.add_argument(
+        "--levels",
+        type=float,
+        metavar="L",
+        help="with a model of tiles, in place of epsilon: every code value may have changed by L grey levels",
+    )
+    parser.add_argument(
+        "--patch",
+        type=patch_size,
+        metavar="WIDTHxHEIGHT",
+        help="with a model of tiles, in place of epsilon: a rectangle of pixels may hold anything; with --levels, "
+        "these are allowed everywhere else",
+    )
+    parser.add_argument(
         "--alpha",
         type=float,
         help="error of the claim of a file, all its frames together; default the model's",
@@ -73,6 +86,14 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", type=int, metavar="N", help="which video of a file, from 0; default as ffmpeg's")
 
 
+def patch_size(text: str) -> tuple[int, int]:
+    """``WIDTHxHEIGHT`` in pixels."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 64x64, in pixels")
+    return int(sides[0]), int(sides[1])
+
+
 def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     """The certifier that the options of ``add_model_options`` and ``add_claim_options`` ask for."""
     if options.samples is not None and options.samples > MOST_SAMPLES:
@@ -80,8 +101,9 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     secret = read_secret(options.secret_file) if options.secret_file else None
     return Certifier(
         options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
-        samples=options.samples, scope=options.scope, secret=secret, public_seed=options.public_seed,
-        threads=options.threads, share_noise=options.share_noise, progress=bar.drawn,
+        levels=options.levels, patch=options.patch, samples=options.samples, scope=options.scope, secret=secret,
+        public_seed=options.public_seed, threads=options.threads, share_noise=options.share_noise,
+        progress=bar.drawn,
     )  # fmt: skip
 
 

@@ -79,5 +79,5 @@ def described(pooled: Pooled) -> str:
     first, count = pooled.certificates[0], len(pooled.certificates)
     what = "" if count == 1 else f"{pooled.pool} of {count} frames, "
     interval = printed_interval(pooled.lower, pooled.upper, 4)
-    how = f"{what}{pooled.drawn} of {pooled.samples} samples, {first.scope}, ε={first.epsilon:g}"
+    how = f"{what}{pooled.drawn} of {pooled.samples} samples, {first.scope}, {first.tampering_label}"
     return f"{pooled.score:.4f} {interval}  {how}"

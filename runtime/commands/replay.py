@@ -256,8 +256,11 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
             raise RecordError(f"{options.secret_file} is not the secret the record commits to")
     else:
         secret = None
+    tampering = shared.get("tampering", {"epsilon": shared["epsilon"]})
+    patch = tuple(tampering["patch"]) if "patch" in tampering else None
     return Certifier(
-        options.model, device=options.device, precision=_precision(shared, options), epsilon=shared["epsilon"],
+        options.model, device=options.device, precision=_precision(shared, options), epsilon=tampering.get("epsilon"),
+        levels=tampering.get("levels"), patch=patch,
         alpha=alpha, samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
         threads=options.threads, share_noise="shared_noise_frames" in shared, progress=drawn,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from ..bounds.alpha import Scope, equal_share
 from ..bounds.ranks import check_parameters, interval, scope_ranks, sorted_sides
 from ..bounds.stopping import Stopping, scope_radius_shift
 from ..errors import ParameterError
-from .claims import claim, too_few_samples
+from .claims import SMOOTHED, claim, l2_within, too_few_samples
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,21 @@ class Certificate:
     def epsilon_engine(self) -> float:
         """The radius on the engine's domain: a k×k average shrinks L2 distances by k."""
         return self.epsilon / self.downscale
+
+    @property
+    def within(self) -> str:
+        """The frames that the claim is about: "within L2 distance 0.1 (RGB in [0,1]) of" the frame as received."""
+        return l2_within(self.epsilon)
+
+    @property
+    def smoothed(self) -> str:
+        """What its smoothed score is, in words."""
+        return SMOOTHED
+
+    @property
+    def tampering_label(self) -> str:
+        """ "ε=0.1", for one line."""
+        return f"ε={self.epsilon:g}"
 
     @property
     def reason(self) -> str | None:
@@ -217,7 +232,7 @@ class Certificate:
             "public_seed": provenance.public_seed,
             "engine": dict(provenance.engine),
             "conversion": None if provenance.conversion is None else dict(provenance.conversion),
-            "claim": claim(self.epsilon, self.alpha, self.scope, self.samples, self.looks),
+            "claim": claim(self.within, self.alpha, self.scope, self.samples, self.looks, self.smoothed),
         }
         if provenance.score_range is not None:
             record["score_range"] = list(provenance.score_range)

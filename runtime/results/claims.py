@@ -15,15 +15,28 @@ def too_few_samples(samples: int, shift: float, alpha: float, scope: Scope) -> s
     return f"n={samples} cannot bound ε/σ={shift:.4g} at α={alpha:g} (scope {scope}): {remedy}"
 
 
-def claim(epsilon: float, alpha: float, scope: Scope, samples: int, looks: Sequence[int] = ()) -> str:
+SMOOTHED = "the median over the noise"
+"""What a smoothed score is."""
+
+
+def l2_within(epsilon: float) -> str:
+    """The frames that a claim about an L2 radius is about, as in "every frame within … of the frame as received"."""
+    return f"within L2 distance {epsilon!r} (RGB in [0,1]) of"
+
+
+def claim(
+    within: str, alpha: float, scope: Scope, samples: int, looks: Sequence[int] = (), smoothed: str = SMOOTHED
+) -> str:
     """What a reader of the record is told, in words; numbers as they are, not rounded.
 
-    ``looks``: the sample counts at which sampling could stop, empty where their number was fixed.
+    ``within``, ``smoothed``: as for :func:`scores_within`. ``looks``: the sample counts at which sampling could stop,
+    empty where their number was fixed.
     """
-    scores = scores_within(epsilon, scope, samples, looks)
+    scores = scores_within(within, scope, samples, looks, smoothed=smoothed)
     what = f"{except_with(alpha, stopped=bool(looks))}, [lower, upper] contains {scores}"
     if scope == "smoothed":
-        return f"{what}; hence that of the untampered original if the tampering was within that distance."
+        limit = "within that distance" if within.startswith("within") else "no more than that"
+        return f"{what}; hence that of the untampered original if the tampering was {limit}."
     return f"{what}."
 
 
@@ -34,28 +47,29 @@ def except_with(alpha: float, *, stopped: bool) -> str:
 
 
 def scores_within(
-    epsilon: float,
+    within: str,
     scope: Scope,
     samples: int,
     looks: Sequence[int] | None = (),
     *,
     pool: str | None = None,
     which: str = "",
+    smoothed: str = SMOOTHED,
 ) -> str:
     """The scores a claim is about and all its conditions: "the smoothed score (…) of every frame within …".
 
-    ``looks``: as for :func:`claim`; None where those of a clip's frames differ. ``pool``: of the frames of a clip, None
-    for one frame. ``which``: "first " or "second " where two are compared.
+    ``within``: how far from "the frame as received", as :func:`l2_within` says it. ``smoothed``: what a smoothed score
+    is. ``looks``: as for :func:`claim`; None where those of a clip's frames differ. ``pool``: of the frames of a clip,
+    None for one frame. ``which``: "first " or "second " where two are compared.
     """
-    distance = f"within L2 distance {epsilon!r} (RGB in [0,1]) of"
     if pool is None:
-        score, frames = "", f"frame {distance} the {which}frame as received, of the same size and bit depth"
+        score, frames = "", f"frame {within} the {which}frame as received, of the same size and bit depth"
     else:
         score = f"{pool} "
         received = f"the {which}clip's frame as received, of the same size and bit depth"
-        frames = f"clip with each of its frames {distance} {received}"
+        frames = f"clip with each of its frames {within} {received}"
     if scope == "smoothed":
-        return f"the {score}smoothed score (the median over the noise) of every {frames}"
+        return f"the {score}smoothed score ({smoothed}) of every {frames}"
     if looks is None:
         count = "as many samples as any of the looks in the record of each frame has"
     elif len(looks) > 1:

@@ -118,7 +118,9 @@ def _what(of: Pooled, which: str = "") -> str:
     """ "the smoothed score of every frame within …", or the pooled one of every clip."""
     first = of.certificates[0]
     pool = None if len(of.certificates) == 1 else of.pool
-    return scores_within(first.epsilon, first.scope, first.samples, _looks(of), pool=pool, which=which)
+    return scores_within(
+        first.within, first.scope, first.samples, _looks(of), pool=pool, which=which, smoothed=first.smoothed
+    )
 
 
 def _looks(of: Pooled) -> tuple[int, ...] | None:

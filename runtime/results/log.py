@@ -35,10 +35,11 @@ from ..version import __version__
 from .certificate import Certificate
 from .log_check import UnfitError, check_log
 from .pooled import COLLECTIVE, TOGETHER, Look, Pooled, pooled
+from .tile_certificate import TileCertificate
 
 FRAME_FIELDS = (
     *("score", "lower", "upper", "abstained", "drawn", "lower_rank", "upper_rank"),
-    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason"),
+    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason", "map", "tile_bound"),
 )
 """The keys of a record that differ from frame to frame of one file."""
 
@@ -67,14 +68,15 @@ class InputLog:
     def pools(self) -> dict[str, Pooled]:
         """Pool → the pooled score with its interval. Collective ones hold together: they rest on one event."""
         return {
-            name: pooled(name, self.certificates, self.alpha, bound=_wished(name, self.bound), look=self.look)
+            name: pooled(name, self.certificates, self.alpha, bound=self._wished(name), look=self.look)
             for name in POOLS
         }
 
-
-def _wished(pool: str, bound: str | None) -> str | None:
-    """The bound that is wished for: a collective one only of those pools that have one."""
-    return None if bound == TOGETHER and pool not in COLLECTIVE else bound
+    def _wished(self, pool: str) -> str | None:
+        """The bound that is wished for: a collective one only of those pools that have one."""
+        tiles = isinstance(self.certificates[0], TileCertificate)
+        together = pool in COLLECTIVE and not (tiles and pool != "mean")
+        return None if self.bound == TOGETHER and not together else self.bound
 
 
 def metrics(certificate: Certificate) -> dict[str, float | None]:

@@ -37,7 +37,7 @@ def _check_input(entry: Any, at: str, comparison: bool) -> None:
     _require(_get(entry, "subsample", at, int) >= 1, f"{at}subsample is not 1 or more")
     _number(entry, "joint_alpha", at)
     shared, at = _get(entry, "certificate", at, dict), f"{at}certificate."
-    _number(shared, "epsilon", at)
+    _check_tampering(shared, at)
     _require(_get(shared, "samples", at, int) >= 1, f"{at}samples is not 1 or more")
     _require(_get(shared, "scope", at, str) in SCOPES, f"{at}scope is none of {', '.join(SCOPES)}")
     _get(shared, "model_sha256", at, str)
@@ -52,6 +52,26 @@ def _check_input(entry: Any, at: str, comparison: bool) -> None:
     for key in conversion.keys() & {"matrix", "range"}:
         _get(conversion, key, f"{at}conversion.", str, type(None))
     _check_rule(shared, at, "compare" if comparison else "gate" if "decision" in entry else None)
+
+
+def _check_tampering(shared: Any, at: str) -> None:
+    """``epsilon`` is a number, or null where frames of tiles were tampered with in another way."""
+    if "tampering" not in shared:
+        _number(shared, "epsilon", at)
+        return
+    tampering, at = _get(shared, "tampering", at, dict), f"{at}tampering."
+    for key in ("epsilon", "levels"):
+        if key in tampering:
+            _number(tampering, key, at)
+    sides = _get(tampering, "patch", at, list) if "patch" in tampering else []
+    _require(
+        len(sides) in (0, 2) and all(type(side) is int and side >= 1 for side in sides),
+        f"{at}patch is not [width, height]",
+    )
+    _require(
+        ("epsilon" in tampering) != bool(tampering.keys() & {"levels", "patch"}),
+        f"{at.rstrip('.')} is not epsilon, or levels and patch",
+    )
 
 
 def _check_rule(shared: Any, at: str, decided: str | None) -> None:

@@ -28,6 +28,7 @@ from ..bounds.pooling import finite_or_none, pool_intervals
 from ..bounds.pooling import pool as pool_scores
 from ..errors import ParameterError
 from .certificate import Certificate
+from .tile_certificate import TileCertificate, why_not_together
 
 COLLECTIVE: Mapping[str, Mean] = {mean.name: mean for mean in (MEAN, HARMONIC_MEAN)}
 """Pools that have a collective bound."""
@@ -136,12 +137,14 @@ class UnitScores:
     """One frame as a unit of its clip. ``scores``: float32[n], in the order drawn. ``shift``: ε/(kσ).
 
     ``distance``: of its noise from the ideal law. ``lattice_sha256``: frames with the same one drew the same noise.
+    ``weight``: what it has in the mean, next to others.
     """
 
     scores: NDArray[np.float32]
     shift: float
     distance: float
     lattice_sha256: str
+    weight: float = 1.0
 
 
 def pooled(
@@ -171,12 +174,16 @@ def pooled(
         bound,
         share_noise=first.provenance.shared_noise_frames is not None,
         stopped_alone=look is None and any(c.stopping for c in certificates),
+        tiles=why_not_together(pool, first.tampering, first.aggregate) if isinstance(first, TileCertificate) else None,
     )
     units = [
         UnitScores(c.scores, c.epsilon_engine / c.sigma, c.noise_distance, c.provenance.lattice_sha256) for c in made
     ]
     why = why or out_of_range(units, first.provenance.score_range)
     if why is None and first.provenance.score_range is not None:
+        tiles = [c for c in made if isinstance(c, TileCertificate)]
+        if tiles:
+            units = [unit for certificate in tiles for unit in _tile_units(certificate)]
         evidence = collective_of(pool, units, alpha, first.provenance.score_range, first.scope, look)
         return Pooled(pool, score, evidence.lower, evidence.upper, made, alpha, TOGETHER, None, evidence, path, look)
     return Pooled(pool, score, lower[pool], upper[pool], made, alpha, FRAME_BY_FRAME, why, path=path, look=look)
@@ -189,11 +196,13 @@ def why_not_collective(
     *,
     share_noise: bool,
     stopped_alone: bool,
+    tiles: str | None = None,
 ) -> str | None:
     """Why frames are not bounded collectively, None if they are; known before any of them is scored.
 
-    ``bound``: the one wished for, None for any. ``stopped_alone``: whether each frame may stop by itself. Raises
-    ParameterError for a bound that is none, or a collective one that cannot be had.
+    ``bound``: the one wished for, None for any. ``stopped_alone``: whether each frame may stop by itself. ``tiles``:
+    why those of its frames are not bounded together. Raises ParameterError for a bound that is none, or a collective
+    one that cannot be had.
     """
     if bound not in (None, *BOUNDS):
         raise ParameterError(f"bound is one of {', '.join(BOUNDS)}, not {bound!r}")
@@ -206,6 +215,8 @@ def why_not_collective(
         why = "the model states no range of scores, and a collective bound takes one: biqa build --score-range"
     elif share_noise:
         why = "the frames share their noise, and a collective bound takes independent noise"
+    elif tiles is not None:
+        why = tiles
     elif stopped_alone:
         why = "each frame stops by itself, and a collective bound takes a number of samples fixed beforehand"
     elif not score_range[0] > COLLECTIVE[pool].above:
@@ -227,6 +238,16 @@ def out_of_range(units: Sequence[UnitScores], score_range: tuple[float, float] |
     return None
 
 
+def _tile_units(certificate: TileCertificate) -> list[UnitScores]:
+    """The tiles of a frame as units of their clip, which together weigh as much as any other frame."""
+    shift = certificate.tampering.shift(certificate.domain)
+    sha256, weight = certificate.provenance.lattice_sha256, 1 / certificate.tiling.count
+    return [
+        UnitScores(scores, shift, certificate.noise_distance, f"{sha256} tile {number}", weight)
+        for number, scores in enumerate(certificate.scores.T)
+    ]
+
+
 def collective_of(
     pool: str,
     frames: Sequence[UnitScores],
@@ -242,7 +263,9 @@ def collective_of(
         groups.setdefault(law, {}).setdefault(frame.lattice_sha256, []).append(frame)
     units = [replace(law, count=len(same)) for law, same in groups.items()]
     scores = [np.stack([alike[0].scores for alike in same.values()]).astype(np.float64) for same in groups.values()]
-    weights = [np.array([len(alike) for alike in same.values()], np.float64) for same in groups.values()]
+    weights = [
+        np.array([math.fsum(unit.weight for unit in alike) for alike in same.values()]) for same in groups.values()
+    ]
     low, high = score_range
     made = certify_mean if look is None else partial(look.looks.certify_mean, look.number)
     return made(scores, units, alpha, bottom=low, top=high, scope=scope, weights=weights, mean=COLLECTIVE[pool])

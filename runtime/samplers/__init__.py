@@ -22,9 +22,10 @@ class Sampler(Protocol):
     """``sigma``: noise level on the engine's domain. ``downscale``: k of the k×k box before it.
 
     ``name`` and ``digest``: what is certified, and its identity (hex), for the record and the noise key.
-    ``engine``: device, provider, precision, version and batch that really run. Two more may be there:
-    ``higher_is_better``, the direction of the score, True where it is not, and ``score_range``, the (lowest, highest)
-    score, None where it is not.
+    ``engine``: device, provider, precision, version and batch that really run. More may be there:
+    ``higher_is_better``, the direction of the score, True where it is not; ``score_range``, the (lowest, highest)
+    score, None where it is not; ``tile``, T where a frame's T×T tiles are scored, and ``aggregate``, what becomes of
+    them; None for whole frames.
 
     >>> import runtime
     >>> isinstance(certifier.sampler, runtime.Sampler)
@@ -41,6 +42,8 @@ class Sampler(Protocol):
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         """Scores float32[count] of samples start … start+count−1, noise drawn as ``noise/draw.py`` defines it.
+
+        Of tiles float32[count, tiles], tiles as :mod:`runtime.frames.tiles` numbers them.
 
         A score must be a function of its noisy input alone: not of its neighbours, ``start`` or ``count``.
         """

@@ -3,12 +3,11 @@
 Lattice and noise are integers held in float32, added in the engine's own input; scaling and clamping are the graph's
 first nodes. One thread draws the noise of batch after batch, and on each core an engine scores what has been drawn:
 batches of its own keep it busy where a network's layers are too small to share. Inputs are allocated once a frame size
-and go round between the two. Every call has the same batch shape: a remainder is padded with the noise of the next
-samples, whose scores are ignored.
+and go round between the two. Every call has the same batch shape; :mod:`runtime.samplers.feeds` says what is in it.
 
-**Large frames** take memory by the pixel: above ``LARGE`` one engine scores one picture a call, with all threads inside
+**Large frames** take memory by the pixel: above ``LARGE`` one engine scores one frame a call, with all threads inside
 its layers. ONNX Runtime sums in another order for another batch, so the last place of a score may differ; which way was
-taken follows from the frame's size alone, and the record's engine says its batch.
+taken follows from the frame's size alone, and the record's engine says its batch. Tiles are never large.
 
 **Fork.** ONNX Runtime's threads do not live on in a child, and to release its session there would wait for them for
 ever. So a child leaves the inherited session alone and opens one of its own with the first frame. ONNX Runtime's
@@ -21,7 +20,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Any
@@ -33,10 +32,11 @@ from ..bundle.precisions import check_precision
 from ..bundle.store import Bundle
 from ..errors import BundleError, DependencyError, ModelError
 from ..frames.lattice import Lattice
+from ..frames.tiles import tiling
 from ..install import pip_install
-from ..noise.draw import draw_noise
 from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
+from .feeds import MOST_TILES, Feed, FrameFeed, Run, TileFeed
 from .vnni import EXACT_PRODUCTS, exact_products
 
 BATCH = 2
@@ -63,7 +63,10 @@ class OnnxSampler:
         self._closed = self._sparing = False
         self._session: Any = None
         self._pool: ThreadPoolExecutor | None = None
-        self._batch, self._workers = contract.batch or BATCH, min(self._threads, WORKERS)
+        self.tile = contract.tile
+        self.aggregate = bundle.manifest.score.of_tiles
+        self._batch = contract.batch or (BATCH if contract.tile is None else MOST_TILES)
+        self._workers = min(self._threads, WORKERS)
         self._lock = threading.Lock()
         self._open()
         _opened.add(self)
@@ -88,10 +91,13 @@ class OnnxSampler:
         return {**self.engine, "batch": self._way(lattice)[0]}
 
     def _way(self, lattice: Lattice) -> tuple[int, int]:
-        """Pictures a call, and engines at a time."""
-        if lattice.height * lattice.width > LARGE:
+        """Frames or tiles a call, and engines at a time."""
+        if self._is_large(lattice):
             return self._contract.batch or 1, 1
-        return self._contract.batch or BATCH, min(self._threads, WORKERS)
+        return self._batch, min(self._threads, WORKERS)
+
+    def _is_large(self, lattice: Lattice) -> bool:
+        return self.tile is None and lattice.height * lattice.width > LARGE
 
     def _open(self) -> None:
         """A session for ``_workers`` engines at a time, and their threads."""
@@ -128,38 +134,40 @@ class OnnxSampler:
         self._lock = threading.Lock()
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
-        table = table_for(self.sigma, lattice)
-        scores = np.empty(count, np.float32)
+        feed = self._feed(lattice)
+        scores = np.empty(feed.shape(count), np.float32)
+        flat = scores.reshape(-1)
         idle: SimpleQueue[NDArray[np.float32]] = SimpleQueue()
-        drawn: SimpleQueue[tuple[int, NDArray[np.float32]] | None] = SimpleQueue()
+        drawn: SimpleQueue[Run | None] = SimpleQueue()
         stop = threading.Event()
+
+        def inputs() -> Iterator[NDArray[np.float32]]:
+            while True:
+                yield idle.get()
 
         def draw_all() -> None:
             try:
-                for first in range(0, count, self._batch):
-                    noisy = idle.get()
+                for run in feed.fill(key, start, count, inputs()):
+                    drawn.put(run)
                     if stop.is_set():
                         return
-                    draw_noise(table, key, start + first, noisy, clean)
-                    drawn.put((first, noisy))
             finally:
                 for _ in range(self._workers):
                     drawn.put(None)
 
         def score_drawn() -> None:
-            while (batch := drawn.get()) is not None:
-                first, noisy = batch
+            while (run := drawn.get()) is not None:
                 try:
                     if not stop.is_set():
-                        scores[first : first + self._batch] = self._run(noisy, lattice)[: count - first]
+                        flat[run.first : run.first + run.wanted] = self._run(run.noisy, lattice)[: run.wanted]
                 except BaseException:
                     stop.set()
                     raise
                 finally:
-                    idle.put(noisy)
+                    idle.put(run.noisy)
 
         with self._lock:
-            clean = self._prepare(lattice)
+            self._prepare(lattice, feed)
             for noisy in self._inputs:
                 idle.put(noisy)
             assert self._pool is not None
@@ -175,27 +183,42 @@ class OnnxSampler:
 
     def clean_score(self, lattice: Lattice) -> float:
         """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
+        clean = lattice.values.astype(np.float32)
+        feed = self._feed(lattice)
         with self._lock:
-            clean = self._prepare(lattice)
-            self._inputs[0][:] = clean
-            return float(self._run(self._inputs[0], lattice)[0])
+            self._prepare(lattice, feed)
+            noisy = self._inputs[0]
+            if self.tile is None or self.aggregate is None:
+                noisy[:] = clean
+                return float(self._run(noisy, lattice)[0])
+            tiles = tiling(lattice.height, lattice.width, self.tile)
+            scores: list[float] = []
+            for first in range(0, tiles.count, len(noisy)):
+                tiles.cut(clean, first, noisy)
+                scores += self._run(noisy, lattice).tolist()
+            return self.aggregate.of(np.array(scores[: tiles.count]))
 
-    def _prepare(self, lattice: Lattice) -> NDArray[np.float32]:
-        """The lattice in float32, with engine inputs of its size allocated: one for each engine, one to draw into."""
+    def _feed(self, lattice: Lattice) -> Feed:
+        """What the engine is fed with from this lattice. Raises FrameError for a size that the graph does not take."""
+        table = table_for(self.sigma, lattice)
+        if self.tile is None:
+            check_size(lattice, self._contract, self.name)
+            return FrameFeed(lattice, table, self._way(lattice)[0])
+        return TileFeed(lattice, table, tiling(lattice.height, lattice.width, self.tile), self._contract.batch)
+
+    def _prepare(self, lattice: Lattice, feed: Feed) -> None:
+        """A session for this size, and engine inputs of the feed's shape: one for each engine, one to draw into."""
         if self._closed:
             raise closed(self.name)
-        check_size(lattice, self._contract, self.name)
-        sparing = lattice.height * lattice.width > LARGE
+        sparing = self._is_large(lattice)
         if self._session is not None and sparing != self._sparing:
             self._release()
         self._sparing = sparing
-        self._batch, self._workers = self._way(lattice)
+        self._workers = self._way(lattice)[1]
         if self._session is None:
             self._open()
-        shape = (self._batch, *lattice.values.shape)
-        if not self._inputs or self._inputs[0].shape != shape:
-            self._inputs = [np.empty(shape, np.float32) for _ in range(self._workers + 1)]
-        return lattice.values.astype(np.float32)
+        if not self._inputs or self._inputs[0].shape != feed.input_shape:
+            self._inputs = [np.empty(feed.input_shape, np.float32) for _ in range(self._workers + 1)]
 
     def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:
         """Scores of a whole batch."""
@@ -204,8 +227,8 @@ class OnnxSampler:
             (values,) = self._session.run(None, {"lattice": noisy, "unit": unit})
         except Exception as error:  # ONNX Runtime has no common base for its errors
             raise failed(self.name, lattice, error) from None
-        if values.shape != (self._batch,):
-            raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {self._batch}")
+        if values.shape != (len(noisy),):
+            raise ModelError(f"{self.name} returned shape {values.shape} for a batch of {len(noisy)}")
         scores: NDArray[np.float32] = values
         return scores
 

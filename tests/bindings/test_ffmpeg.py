@@ -25,7 +25,7 @@ from runtime.errors import BiqaError, ConversionError, ParameterError, VideoErro
 from tests.support.clips import write_clip
 from tests.support.hosts import DECODE, PIPE, environment, no_ffmpeg, run_page
 from tests.support.leaks import peak_memory, running
-from tests.support.tiny import tiny_bundle
+from tests.support.tiny import tile_bundle, tiny_bundle
 
 NO_FFMPEG = no_ffmpeg()
 needs_ffmpeg = pytest.mark.skipif(NO_FFMPEG is not None, reason=str(NO_FFMPEG))
@@ -388,3 +388,18 @@ def test_page(folder: Path) -> None:
     assert "biqa_cert_lo" in Path("clip.json").read_text()
     assert printed[-1].lower().count("lavfi.biqa.score=") == 4  # two from the file, two from Matroska
     assert os.path.getsize("certified.mkv") > 0
+
+
+def test_tiles_through_the_pipe(piped: Callable[..., int], folder: Path) -> None:
+    """The words of tiles are those of certify, whether the number of frames is known or shows at the end."""
+    tile_bundle(folder / "tiles", tile=8, samples=61)
+    words = ("--model", "tiles", "--levels", "0.25", "--metadata", "side.txt")
+    assert piped(y4m(), "--json", "counted.json", *words) == 0
+    assert piped(y4m(), "--json", "known.json", "--frames", "3", *words) == 0
+    counted, known = log("counted.json"), log("known.json")
+    assert counted["frames"] == known["frames"]
+    assert counted["inputs"][0]["pooled_bounds"] == known["inputs"][0]["pooled_bounds"]
+    assert counted["inputs"][0]["certificate"]["tampering"] == {"levels": 0.25}
+    said = Path("side.txt").read_text()
+    assert "lavfi.biqa.tampering=0.25 grey levels" in said
+    assert "epsilon" not in said

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import export
+from export.describe import table
 from export.networks.catalogue import Entry
+from runtime.bounds.aggregates import Aggregate
 from runtime.bundle.manifest import MODEL, Defaults, ScoreContract
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.errors import ExportError
@@ -154,3 +157,50 @@ def test_catalogue_pair_carries_its_card_and_verifies_alone(
 def test_bad_options(options: dict[str, object], said: str, faulty: Callable[[str], str], tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=said):
         export.build(faulty("Constant"), "none", out=tmp_path / "bundle", **options)  # type: ignore[arg-type]
+
+
+def test_a_graph_of_tiles(weights: dict[str, Path], tmp_path: Path) -> None:
+    """Every check of an export is made at T×T, and the manifest says what becomes of the tiles."""
+    lines: list[str] = []
+    bundle = export.build(
+        f"{SUPPORT / 'outsider.py'}:Sharpness",
+        f"{SUPPORT / 'outsider.py'}:smoother",
+        metric_weights=weights["metric"],
+        denoiser_weights=weights["denoiser"],
+        score_range=(0, 1),
+        tile=24,
+        aggregate="trimmed_mean",
+        out=tmp_path / "tiles",
+        fp16=True,
+        int8=True,
+        report=lines.append,
+    )
+    contract, score = bundle.manifest.input, bundle.manifest.score
+    assert (contract.tile, contract.height, contract.width, contract.batch) == (24, 24, 24, None)
+    assert (contract.minimum_height, contract.minimum_width) == (24, 24)
+    assert score.of_tiles == Aggregate("trimmed_mean", 0.2)
+    assert set(bundle.manifest.parity) == {"fp32", "fp16", "int8"}
+    assert bundle.manifest.parity["fp32"].score_difference < 1e-5
+    said = table(bundle)
+    assert "frames of any size, in tiles of 24×24" in said
+    assert "the mean without 20% at each end of the tiles' medians" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"aggregate": "median"}, "give --tile as well"),
+        ({"tile": 24, "size": (24, 32)}, "leave --size out"),
+        ({"tile": 24, "aggregate": "mode"}, "the aggregate is one of mean, trimmed_mean, median"),
+        ({"tile": 24, "trim": 0.1}, "--trim is of a trimmed mean"),
+        ({"tile": 24, "aggregate": "trimmed_mean", "trim": 0.5}, "lies between 0 and 0.5"),
+        ({"tile": 0}, "whole numbers from 1"),
+        ({"tile": 24, "batch": 1}, "state it with --score-range"),
+    ],
+)
+def test_tiles_that_are_refused(
+    options: dict[str, Any], said: str, faulty: Callable[[str], str], tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=said):
+        export.build(faulty("Constant"), "none", out=tmp_path / "bundle", **options)
+    assert list(tmp_path.iterdir()) == []

@@ -56,6 +56,7 @@ FLOORS = (
     ("samplers",),
     ("arguments",),
     ("scores",),
+    ("tile_scores",),
     ("certifier",),
     ("commands",),
     ("__main__",),

@@ -13,7 +13,7 @@ from runtime import Certificate, Certifier, FrameError, ModelError, ParameterErr
 from runtime.frames.lattice import Lattice, sigma_in_steps
 from runtime.frames.planes import Conversion
 from runtime.noise.table import noise_table
-from runtime.results.claims import claim
+from runtime.results.claims import claim, l2_within
 from runtime.samplers.function import CallableSampler
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
@@ -351,10 +351,10 @@ def test_lattice_sums_blocks() -> None:
 
 
 def test_claim_prints_numbers_as_they_are() -> None:
-    assert "at most 1e-11 over" in claim(0.1, 1e-11, "smoothed", 501)
-    assert "distance 0.1234567 " in claim(0.1234567, 0.001, "smoothed", 501)
-    assert "any one frame" in claim(0.1, 0.001, "reported", 501)
-    assert "same size and bit depth" in claim(0.1, 0.001, "reported", 501)
+    assert "at most 1e-11 over" in claim(l2_within(0.1), 1e-11, "smoothed", 501)
+    assert "distance 0.1234567 " in claim(l2_within(0.1234567), 0.001, "smoothed", 501)
+    assert "any one frame" in claim(l2_within(0.1), 0.001, "reported", 501)
+    assert "same size and bit depth" in claim(l2_within(0.1), 0.001, "reported", 501)
 
 
 def test_a_sampler_of_another_count_is_refused() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import runtime
 from tests.support.clips import photograph, write_clip
-from tests.support.tiny import tiny_bundle
+from tests.support.tiny import tile_bundle, tiny_bundle
 
 NAMED_ONLY = ("__version__", "FileFrames", "Frame")
 """No docstring of their own to hold an example, or one that is shared with the file readers: the package's has it."""
@@ -27,20 +27,22 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What an example may take for granted.
 
     ``frame``: uint8 96×128×3. ``photo``, ``video``: paths of a still and of a clip. ``model``: path of a bundle whose
-    score is the mean brightness. ``certifier``: of that bundle.
+    score is the mean brightness. ``certifier``: of that bundle. ``tiled``: of the same in 16×16 tiles.
     """
     folder = tmp_path_factory.mktemp("examples")
     frame = photograph()[100:196, 200:328].copy()
     Image.fromarray(frame).save(folder / "photo.png")
     write_clip(folder / "video.mp4", frames=2)
     model = tiny_bundle(folder / "tiny").path
-    with runtime.Certifier(model) as certifier:
+    tiles = tile_bundle(folder / "tiles").path
+    with runtime.Certifier(model) as certifier, runtime.Certifier(tiles) as tiled:
         yield {
             "frame": frame,
             "photo": folder / "photo.png",
             "video": folder / "video.mp4",
             "model": model,
             "certifier": certifier,
+            "tiled": tiled,
         }
 
 

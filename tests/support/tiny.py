@@ -57,7 +57,14 @@ def graph(extra: str | None = None, factor: float = 100) -> bytes:
 
 
 def tiny_bundle(
-    path: Path, *, extra: str | None = None, samples: int = 101, int8: bool = False, **contract: Any
+    path: Path,
+    *,
+    extra: str | None = None,
+    samples: int = 101,
+    int8: bool = False,
+    aggregate: str | None = None,
+    trim: float | None = None,
+    **contract: Any,
 ) -> Bundle:
     """A bundle of the graph at σ = 0.12, k = 2. ``int8``: with a variant of that name, 99 times the mean in fp32."""
     contents = {"model.onnx": graph(extra), **({"model.int8.onnx": graph(extra, 99)} if int8 else {})}
@@ -66,10 +73,16 @@ def tiny_bundle(
         name="tiny",
         files={name: file_entry(data) for name, data in contents.items()},
         input=InputContract(**given),
-        score=ScoreContract(0.0, 100.0, True),
+        score=ScoreContract(0.0, 100.0, True, aggregate, trim),
         metric=Part("mean", "1", "Apache-2.0", "tests"),
         denoiser=None,
         defaults=Defaults(0.1, 0.001, samples),
         parity={},
     )
     return write_bundle(path, manifest, contents)
+
+
+def tile_bundle(path: Path, tile: int = 16, aggregate: str = "mean", **options: Any) -> Bundle:
+    """The same for T×T tiles: each tile's score is 100 times its own mean."""
+    sizes = {"tile": tile, "height": tile, "width": tile, "minimum_height": tile, "minimum_width": tile}
+    return tiny_bundle(path, aggregate=aggregate, **sizes, **options)

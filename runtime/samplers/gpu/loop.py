@@ -8,12 +8,16 @@ it, Nj+1 before Ej, waits once, and has got ``count`` floats. The lattice is upl
 or summed on the device where the frame is there already, read where it lies. Everything is allocated when a frame size
 comes for the first time, and kept until another comes.
 
+Of a bundle of tiles Nj is the cut of one batch of tiles (:mod:`runtime.frames.tiles`), and before the first batch of a
+sample, or of a few samples whose tiles fill one batch, their noise.
+
 A device is reached through two narrow protocols: ``Device`` (memory, streams, kernels: ``pycuda.py``) and
 ``Engine`` (the network: ``tensorrt.py`` and ``onnx_cuda.py``). The tests put recording ones in their place.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,10 +31,11 @@ from numpy.typing import DTypeLike, NDArray
 from ...bundle.store import Bundle
 from ...errors import BiqaError, FrameError, ModelError
 from ...frames.lattice import DeviceFrame, Lattice
+from ...frames.tiles import Tiling, tiling
 from ...noise.draw import key_words
 from ...noise.table import NoiseTable, table_for
 from ..checks import check_size, closed, failed, not_fetched
-from .kernels import lattice_grid, noise_grid, scores_grid
+from .kernels import lattice_grid, noise_grid, scores_grid, tiles_grid
 from .kernels.table import DeviceTable, device_table
 
 SLOTS = 2
@@ -144,8 +149,23 @@ class _Memory:
 
 
 @dataclass(frozen=True)
+class _Tiles:
+    """What there is for the tiles of a frame size.
+
+    ``group``: samples whose noise is made at once, as many as fill a batch of tiles, or one. ``noisy``:
+    float32[group, 3hw]. ``row_edges``, ``column_edges``: those of ``tiling``, int32.
+    """
+
+    tiling: Tiling
+    group: int
+    noisy: int
+    row_edges: int
+    column_edges: int
+
+
+@dataclass(frozen=True)
 class _Frame:
-    """What there is for a frame size: the lattice int32[3hw], its pinned twin, and the ends of the engine."""
+    """What there is for a frame size: the lattice int32[3hw], its pinned twin, the ends of the engine; and tiles."""
 
     shape: tuple[int, ...]
     lattice: int
@@ -153,6 +173,20 @@ class _Frame:
     inputs: tuple[int, ...]
     unit: int
     score: int
+    tiles: _Tiles | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the engine: samples from ``start`` on, and of tiles those from ``tile`` on among the group's.
+
+    Its first ``wanted`` scores go to ``offset`` … of the call's.
+    """
+
+    start: int
+    tile: int
+    wanted: int
+    offset: int
 
 
 class GpuSampler:
@@ -173,6 +207,8 @@ class GpuSampler:
         self.digest = bundle.graph_digest(precision)
         self.higher_is_better = manifest.score.higher_is_better
         self.score_range = manifest.score.range
+        self.tile = manifest.input.tile
+        self.aggregate = manifest.score.of_tiles
         self.engine: Mapping[str, Any] = {
             "device": "cuda",
             **engine.record,
@@ -210,12 +246,17 @@ class GpuSampler:
 
     def scores(self, lattice: Lattice, key: bytes, start: int, count: int) -> NDArray[np.float32]:
         table = table_for(self.sigma, lattice)
-        check_size(lattice, self._contract, self.name)
-        self._engine.check_size(lattice.height, lattice.width)
+        if self.tile is None:
+            check_size(lattice, self._contract, self.name)
+            self._engine.check_size(lattice.height, lattice.width)
+            row: tuple[int, ...] = ()
+        else:
+            row = (tiling(lattice.height, lattice.width, self.tile).count,)
+            self._engine.check_size(self.tile, self.tile)
         first, second = (int(word) for word in key_words(key))
         with self._turn(lambda error: failed(self.name, lattice, error)) as device:
-            frame = self._prepare(device, lattice, table, count)
-            return self._draw(device, frame, (first, second), start, count)
+            frame = self._prepare(device, lattice, table, count * math.prod(row))
+            return self._draw(device, frame, (first, second), start, count).reshape(count, *row)
 
     def host_copy(self, frame: DeviceFrame) -> NDArray[Any]:
         """The pixels, after all work of the CUDA context, on whichever stream they were written."""
@@ -252,42 +293,70 @@ class GpuSampler:
                 raise said(error) from error
 
     def _draw(self, device: Device, frame: _Frame, key: tuple[int, int], start: int, count: int) -> NDArray[np.float32]:
-        """Enqueue every batch of one call, and wait for their scores."""
-        batches = -(-count // self._batch)
-        for index in range(batches):
+        """Enqueue every run of one call, and wait for their scores."""
+        runs = self._runs(frame, start, count)
+        for index, run in enumerate(runs):
             if index == 0:
-                self._fill(device, frame, key, start, 0)
-            if index + 1 < batches:
-                self._fill(device, frame, key, start + (index + 1) * self._batch, (index + 1) % SLOTS)
-            slot, offset = index % SLOTS, index * self._batch
+                self._fill(device, frame, key, run, 0)
+            if index + 1 < len(runs):
+                self._fill(device, frame, key, runs[index + 1], (index + 1) % SLOTS)
+            slot = index % SLOTS
             device.wait(device.engine_stream, self._filled[slot])
             self._engine.run(slot, device.engine_stream)
             device.record(self._read[slot], device.engine_stream)
-            wanted = min(self._batch, count - offset)
-            arguments = (frame.score, wanted, offset, self._scores_at)
-            device.launch("gather_scores", scores_grid(wanted), arguments, device.engine_stream)
-        device.download(self._pinned_scores[:count], self._scores_at, device.engine_stream)
+            arguments = (frame.score, run.wanted, run.offset, self._scores_at)
+            device.launch("gather_scores", scores_grid(run.wanted), arguments, device.engine_stream)
+        total = sum(run.wanted for run in runs)
+        device.download(self._pinned_scores[:total], self._scores_at, device.engine_stream)
         device.synchronize(device.engine_stream)
-        return self._pinned_scores[:count].copy()
+        return self._pinned_scores[:total].copy()
 
-    def _fill(self, device: Device, frame: _Frame, key: tuple[int, int], start: int, slot: int) -> None:
-        """Enqueue lattice plus noise of samples start … start+batch−1, padding included, into an input."""
+    def _runs(self, frame: _Frame, start: int, count: int) -> list[_Run]:
+        """The runs of one call, in order."""
+        batch = self._batch
+        if frame.tiles is None:
+            return [_Run(start + first, 0, min(batch, count - first), first) for first in range(0, count, batch)]
+        each, group = frame.tiles.tiling.count, frame.tiles.group
+        return [
+            _Run(start + first, tile, min(batch, each * min(group, count - first) - tile), first * each + tile)
+            for first in range(0, count, group)
+            for tile in range(0, each * min(group, count - first), batch)
+        ]
+
+    def _fill(self, device: Device, frame: _Frame, key: tuple[int, int], run: _Run, slot: int) -> None:
+        """Enqueue lattice plus noise of a run, padding included, into an input."""
         device.wait(device.noise_stream, self._read[slot])
-        size = frame.pinned.size
-        arguments = (frame.lattice, size, self._batch, *self._law, *key, start, frame.inputs[slot])
-        device.launch("noise_f32", noise_grid(size, self._batch, self._resident), arguments, device.noise_stream)
+        tiles = frame.tiles
+        if tiles is None:
+            self._noise(device, frame, key, run.start, self._batch, frame.inputs[slot])
+        else:
+            if run.tile == 0:
+                self._noise(device, frame, key, run.start, tiles.group, tiles.noisy)
+            cut, (_, height, width) = tiles.tiling, frame.shape
+            arguments = (
+                *(tiles.noisy, tiles.group, height, width, tiles.row_edges, cut.rows, tiles.column_edges, cut.columns),
+                *(cut.tile, run.tile, self._batch, frame.inputs[slot]),
+            )
+            device.launch("cut_tiles", tiles_grid(cut.tile, self._batch), arguments, device.noise_stream)
         device.record(self._filled[slot], device.noise_stream)
 
+    def _noise(self, device: Device, frame: _Frame, key: tuple[int, int], start: int, count: int, to: int) -> None:
+        """Enqueue lattice plus noise of samples start … start+count−1."""
+        size = frame.pinned.size
+        arguments = (frame.lattice, size, count, *self._law, *key, start, to)
+        device.launch("noise_f32", noise_grid(size, count, self._resident), arguments, device.noise_stream)
+
     def _prepare(self, device: Device, lattice: Lattice, table: NoiseTable, count: int) -> _Frame:
-        """Bring frame, unit and noise table to the device, with room for them where there is none.
+        """Bring frame, unit and noise table to the device, with room for them and ``count`` scores where there is none.
 
         Nothing is running: every call ends with a wait, or releases what it used.
         """
         frame = self._frame
         if frame is None or frame.shape != lattice.values.shape:
             self._frame = self._lattice = None
-            self._frame = frame = self._allocate(lattice)
-            self._engine.bind(lattice.height, lattice.width, frame.inputs, frame.unit, frame.score)
+            self._frame = frame = self._allocate(device, lattice)
+            height, width = (self.tile, self.tile) if self.tile else (lattice.height, lattice.width)
+            self._engine.bind(height, width, frame.inputs, frame.unit, frame.score)
         if self._table is not table:
             self._table = None
             self._law = self._upload_table(device, device_table(table))
@@ -308,10 +377,11 @@ class GpuSampler:
             self._lattice = weakref.ref(lattice)
         return frame
 
-    def _allocate(self, lattice: Lattice) -> _Frame:
+    def _allocate(self, device: Device, lattice: Lattice) -> _Frame:
         memory, size = self._frame_memory, lattice.values.size
         memory.free()
-        inputs = tuple(memory.device(4 * size * self._batch) for _ in range(SLOTS))
+        each = size if self.tile is None else 3 * self.tile * self.tile
+        inputs = tuple(memory.device(4 * each * self._batch) for _ in range(SLOTS))
         pinned = memory.pinned(size, np.int32)
         return _Frame(
             lattice.values.shape,
@@ -320,7 +390,20 @@ class GpuSampler:
             inputs,
             memory.device(4),
             memory.device(4 * self._batch),
+            self._allocate_tiles(device, lattice),
         )
+
+    def _allocate_tiles(self, device: Device, lattice: Lattice) -> _Tiles | None:
+        if self.tile is None:
+            return None
+        cut = tiling(lattice.height, lattice.width, self.tile)
+        memory, group = self._frame_memory, max(1, self._batch // cut.count)
+        places = []
+        for edges in (cut.row_edges, cut.column_edges):
+            values = np.array(edges, np.int32)
+            places.append(memory.device(values.nbytes))
+            device.upload(places[-1], values, device.noise_stream)
+        return _Tiles(cut, group, memory.device(4 * lattice.values.size * group), *places)
 
     def _upload_table(self, device: Device, table: DeviceTable) -> tuple[int, ...]:
         """The kernel's arguments for a table that is now on the device."""

@@ -19,7 +19,7 @@ from ...bundle.store import Bundle
 from ...errors import DependencyError, DeviceError
 from ...install import pip_install
 from ..checks import first_line
-from .kernels import KERNELS, SOURCES, choose_file
+from .kernels import KERNELS, choose_file, sources_of
 from .nvidia import readable
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for: no waiting for the legacy default stream
@@ -57,13 +57,15 @@ class PyCudaDevice:
         """Load the kernels this GPU takes, and count how many of their blocks it holds."""
         files, capability = bundle.manifest.files, device.compute_capability()
         modules = {
-            name: self._cuda.module_from_buffer(bundle.read(choose_file(files, name, capability))) for name in SOURCES
+            name: self._cuda.module_from_buffer(bundle.read(choose_file(files, name, capability)))
+            for name in sources_of(bundle.manifest.input.tile)
         }
         self._functions = {
             name: modules[kernel.module].get_function(name).prepare(kernel.arguments)
             for name, kernel in KERNELS.items()
+            if kernel.module in modules
         }
-        self._resident = {name: self._blocks(device, name) for name in KERNELS}
+        self._resident = {name: self._blocks(device, name) for name in self._functions}
 
     def _blocks(self, device: Any, kernel: str) -> int:
         """Blocks of a kernel on the whole GPU by threads, registers and shared memory; its launch is right with any."""

@@ -18,7 +18,7 @@ from ...bundle.plans import Target, find_plan
 from ...bundle.precisions import check_precision, narrowest
 from ...bundle.store import Bundle
 from ...errors import BundleError, DependencyError, DeviceError
-from .kernels import SOURCES, add_kernels, choose_file, ptx_file
+from .kernels import add_kernels, choose_file, ptx_file, sources_of
 from .loop import GpuSampler
 from .nvidia import Gpu, find_gpus
 from .onnx_cuda import PROVIDER, load_onnxruntime, open_onnx_cuda
@@ -97,7 +97,7 @@ def _gpu() -> tuple[Gpu | None, list[str]]:
 def _no_kernels(bundle: Bundle, gpu: Gpu | None) -> str | None:
     """Why the bundle's kernels cannot be used on this GPU, or on any where it is not known."""
     files, compiler = bundle.manifest.files, bundle.manifest.made_with.get("nvrtc", "")
-    for module in SOURCES:
+    for module in sources_of(bundle.manifest.input.tile):
         if not _has_kernel(files, module, gpu):
             which = f"{module} kernel" if gpu is None else f"{module} kernel for {gpu.sm}"
             return f"{bundle.path} has no {which}: {add_kernels(bundle.path)}"

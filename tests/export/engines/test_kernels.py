@@ -17,7 +17,7 @@ from export.engines.kernels import SMS, compile_kernels, compiler_version, read_
 from runtime.bundle.manifest import MODEL
 from runtime.bundle.store import Bundle, file_entry, open_bundle, write_bundle
 from runtime.errors import DependencyError, ExportError
-from runtime.samplers.gpu.kernels import KERNELS, SOURCES, choose_file, cubin_file, ptx_file
+from runtime.samplers.gpu.kernels import KERNELS, TILE_SOURCES, choose_file, cubin_file, ptx_file
 
 LOG = """ptxas info    : Compiling entry function 'one' for 'sm_89'
 ptxas info    : Function properties for one
@@ -39,12 +39,18 @@ def compiled() -> tuple[dict[str, bytes], list[str]]:
         pytest.skip(str(error))
     assert int(version.split(".")[0]) >= 12
     lines: list[str] = []
-    return compile_kernels(report=lines.append), lines
+    return compile_kernels(report=lines.append, tile=64), lines
+
+
+def of_frames(files: dict[str, bytes]) -> set[str]:
+    """Those that a bundle of whole frames takes."""
+    return {name for name in files if not name.startswith("kernels/tiles.")}
 
 
 def test_every_generation_and_portable_assembly(compiled: tuple[dict[str, bytes], list[str]]) -> None:
     files, lines = compiled
-    assert set(files) == {cubin_file(m, sm) for m in SOURCES for sm in SMS} | {ptx_file(m) for m in SOURCES}
+    modules = TILE_SOURCES
+    assert set(files) == {cubin_file(m, sm) for m in modules for sm in SMS} | {ptx_file(m) for m in modules}
     for name, data in files.items():
         if name.endswith(".cubin"):
             assert data.startswith(b"\x7fELF")
@@ -138,8 +144,8 @@ def test_compile_adds_them(
     made = open_bundle(copy.path)
     made.verify()
     assert made.digest == copy.digest
-    assert set(made.manifest.files) == set(copy.manifest.files) | set(compiled[0])
-    assert {name: made.read(name) for name in compiled[0]} == compiled[0]
+    assert set(made.manifest.files) == set(copy.manifest.files) | of_frames(compiled[0])
+    assert all(made.read(name) == compiled[0][name] for name in of_frames(compiled[0]))
     assert made.manifest.made_with == {**copy.manifest.made_with, "nvrtc": compiler_version()}
     assert main(["inspect", str(copy.path)]) == 0
     said = capsys.readouterr().out
@@ -153,8 +159,11 @@ def test_build_adds_them(
     command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
     assert main([*command, "--target", "cuda", "--out", str(tmp_path / "b.zip")]) == 0
     made = open_bundle(tmp_path / "b.zip")
-    assert set(compiled[0]) < set(made.manifest.files)
+    assert of_frames(compiled[0]) < set(made.manifest.files)
     assert made.manifest.engines == {}
+    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--tile", "16", "--score-range", "0", "9"]
+    assert main([*command, "--target", "cuda", "--out", str(tmp_path / "tiles.zip")]) == 0
+    assert set(compiled[0]) < set(open_bundle(tmp_path / "tiles.zip").manifest.files)
 
 
 def test_without_the_compiler_a_build_says_how_to_go_on(

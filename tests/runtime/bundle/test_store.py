@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.bounds.aggregates import Aggregate
 from runtime.bundle.manifest import (
     MANIFEST,
     Defaults,
@@ -352,3 +353,44 @@ def test_contents_must_match(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not the files"):
         write_bundle(tmp_path / "bundle", manifest(), {"model.onnx": b"other"})
     assert not list(tmp_path.iterdir())
+
+
+def tile_manifest() -> Manifest:
+    sizes = {"minimum_height": 64, "minimum_width": 64, "height": 64, "width": 64, "tile": 64}
+    score = ScoreContract(0.0, 100.0, True, "trimmed_mean", 0.25)
+    return replace(manifest(), input=InputContract(0.12, 2, **sizes), score=score)
+
+
+def test_keys_of_tiles_are_there_for_tiles_alone() -> None:
+    text = tile_manifest().to_json()
+    assert '"tile": 64' in text
+    assert Manifest.from_json(text) == tile_manifest()
+    assert tile_manifest().score.of_tiles == Aggregate("trimmed_mean", 0.25)
+    assert manifest().score.of_tiles is None
+    for key in ("tile", "aggregate", "trim"):
+        assert f'"{key}"' not in manifest().to_json()
+    mean = replace(tile_manifest(), score=ScoreContract(0.0, 100.0, True, "mean"))
+    assert '"trim"' not in mean.to_json()
+    assert Manifest.from_json(mean.to_json()) == mean
+
+
+@pytest.mark.parametrize(
+    ("table", "changed"),
+    [
+        ("input", {"tile": 32}),
+        ("input", {"tile": 0}),
+        ("input", {"tile": None}),
+        ("input", {"height": None}),
+        ("score", {"aggregate": "mode"}),
+        ("score", {"aggregate": None, "trim": None}),
+        ("score", {"aggregate": "median"}),
+        ("score", {"trim": None}),
+        ("score", {"trim": 0.5}),
+        ("score", {"trim": "0.2"}),
+    ],
+)
+def test_keys_of_tiles_that_do_not_fit_are_refused(table: str, changed: dict[str, object]) -> None:
+    tree = json.loads(tile_manifest().to_json())
+    tree[table].update(changed)
+    with pytest.raises(BundleError, match=r"input\.tile or score\.aggregate|a size or count"):
+        Manifest.from_json(json.dumps(tree))

@@ -13,7 +13,7 @@ from PIL import Image
 from runtime.__main__ import main
 from runtime.commands.replay import differences
 from tests.support.clips import photograph, write_clip
-from tests.support.tiny import tiny_bundle
+from tests.support.tiny import tile_bundle, tiny_bundle
 
 
 def test_a_precision_is_replayed_in_its_own(
@@ -255,3 +255,61 @@ def test_what_no_log_holds_is_told(
         place = place[key]
     place[path[-1]] = value
     refused(record, tmp_path, capsys)
+
+
+def test_tiles_are_certified_and_replayed_in_the_same_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tile_bundle(tmp_path / "tiles", tile=8)
+    frame = photograph()[:60, :76]
+    Image.fromarray(frame).save("picture.png")
+    Image.fromarray(frame // 2).save("darker.png")
+    write_clip(tmp_path / "clip.mp4", frames=2)
+    options = ["--model", "tiles", "--public-seed", "7", "--samples", "120"]
+    words = ["--levels", "0.5", "--patch", "5x7"]
+    assert main(["certify", "picture.png", "clip.mp4", *options, *words, "--json", "log.json"]) == 0
+    assert "(0.5 grey levels, 5×7 patch, α=0.001, n=120, smoothed)" in capsys.readouterr().out
+    log = json.loads(Path("log.json").read_text())
+    assert log["inputs"][0]["certificate"]["tampering"] == {"levels": 0.5, "patch": [5, 7]}
+    assert "bounded together" in log["inputs"][1]["pooled_bounds"]["mean"]["why"]
+    replayed = ["replay", "log.json", "picture.png", "clip.mp4", "--model", "tiles"]
+    assert main(replayed) == 0
+    together = ["clip.mp4", *options, "--levels", "0.5"]
+    assert main(["certify", *together, "--bound", "collective", "--json", "clip.json"]) == 0
+    bounds = json.loads(Path("clip.json").read_text())["inputs"][0]["pooled_bounds"]
+    assert [bounds[pool]["bound"] for pool in ("mean", "harmonic_mean")] == ["collective", "frame-by-frame"]
+    assert main(["replay", "clip.json", "clip.mp4", "--model", "tiles"]) == 0
+    for place in ("map", "tile_bound"):
+        changed = copy.deepcopy(log)
+        changed["frames"][0]["certificate"][place]["alpha"] *= 2
+        Path("log.json").write_text(json.dumps(changed))
+        assert main(replayed) == 1
+    for tampering in ({}, {"levels": 1, "epsilon": 1}, {"patch": [5]}, {"levels": "1"}):
+        changed = copy.deepcopy(log)
+        changed["inputs"][0]["certificate"]["tampering"] = tampering
+        Path("log.json").write_text(json.dumps(changed))
+        assert main(replayed) == 2
+    capsys.readouterr()
+    for asked in (["--levels", "0.5"], ["--epsilon", "0.05"], ["--patch", "4x4"]):
+        assert main(["gate", "picture.png", "--at-least", "1", *options, *asked, "--json", "gate.json"]) in (0, 3)
+        assert main(["replay", "gate.json", "picture.png", "--model", "tiles"]) == 0
+        compared = main(["compare", "picture.png", "darker.png", *options, *asked, "--json", "both.json"])
+        assert compared in (0, 3)
+        assert main(["replay", "both.json", "picture.png", "darker.png", "--model", "tiles"]) == 0
+    assert main(["certify", "picture.png", *options, "--tolerance", "30", "--json", "stopped.json"]) == 0
+    assert main(["replay", "stopped.json", "picture.png", "--model", "tiles"]) == 0
+
+
+def test_words_of_tiles_take_a_model_of_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_bundle(tmp_path / "model")
+    Image.fromarray(photograph()[:40, :60]).save("picture.png")
+    assert main(["certify", "picture.png", "--model", "model", "--levels", "1"]) == 2
+    assert "biqa build --tile" in capsys.readouterr().err
+    for wrong in ("64", "0x4", "4x-1", "axb"):
+        with pytest.raises(SystemExit):
+            main(["certify", "picture.png", "--model", "model", "--patch", wrong])
+        assert "64x64" in capsys.readouterr().err

@@ -5,6 +5,7 @@
 #include "lattice.cu"
 #include "noise.cu"
 #include "scores.cu"
+#include "tiles.cu"
 
 #include <map>
 #include <string>
@@ -27,7 +28,7 @@ Kernel entry(void (*kernel)(P...)) {
 
 const std::map<std::string, Kernel> kernels = {
     {"lattice_u8", entry(lattice_u8)}, {"lattice_u16", entry(lattice_u16)},     {"noise_f32", entry(noise_f32)},
-    {"noise_f16", entry(noise_f16)},   {"gather_scores", entry(gather_scores)},
+    {"noise_f16", entry(noise_f16)},   {"gather_scores", entry(gather_scores)}, {"cut_tiles", entry(cut_tiles)},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
     lattice.cu   lattice_u8, lattice_u16   frame → integer lattice                       once a frame
     noise.cu     noise_f32, noise_f16      lattice + key + sample → the engine's input   once a batch
     scores.cu    gather_scores             scores of a padded batch → those of the frame once a batch
+    tiles.cu     cut_tiles                 noisy frames → tiles in the engine's input    once a batch, of tiles only
 
 This module is what both sides agree on: names of symbols, files and arguments. ``table.py`` puts the noise table in the
 form that ``noise.cu`` reads. The tests compile the same source for the host and compare it bit for bit with NumPy.
@@ -24,6 +25,9 @@ __all__ = ["device_table", "noise_grid"]
 
 SOURCES = ("lattice", "noise", "scores")
 """Stems of the sources: one compilation, one loaded module each."""
+
+TILE_SOURCES = (*SOURCES, "tiles")
+"""The same for a bundle of tiles."""
 
 FOLDER = "kernels/"
 """Of a bundle."""
@@ -47,8 +51,14 @@ KERNELS = {
     "noise_f32": Kernel("noise", "PiiPPiIPiiQQQP", (256, 1, 1)),
     "noise_f16": Kernel("noise", "PiiPPiIPiiQQQfP", (256, 1, 1)),
     "gather_scores": Kernel("scores", "PiiP", (256, 1, 1)),
+    "cut_tiles": Kernel("tiles", "PiiiPiPiiiiP", (256, 1, 1)),
 }
 """Symbol → how to launch it; the parameter lists of the sources say what the arguments are."""
+
+
+def sources_of(tile: int | None) -> tuple[str, ...]:
+    """Those that a bundle of T×T tiles takes, or with None one of whole frames."""
+    return SOURCES if tile is None else TILE_SOURCES
 
 
 def source(module: str) -> str:
@@ -74,6 +84,11 @@ def noise_grid(size: int, count: int, resident: int) -> tuple[int, int]:
 def scores_grid(count: int) -> tuple[int, int]:
     """Blocks of ``gather_scores`` for ``count`` scores."""
     return -(-count // KERNELS["gather_scores"].block[0]), 1
+
+
+def tiles_grid(tile: int, count: int) -> tuple[int, int]:
+    """Blocks of ``cut_tiles`` for ``count`` tiles of T×T."""
+    return -(-3 * tile * tile * count // KERNELS["cut_tiles"].block[0]), 1
 
 
 def cubin_file(module: str, sm: int) -> str:

@@ -35,6 +35,7 @@ from runtime.samplers.gpu.tensorrt import open_tensorrt
 from runtime.samplers.gpu.tensorrt_modules import load_flavour
 from runtime.samplers.onnx import OnnxSampler
 from tests.support.clips import photograph
+from tests.support.tiny import tile_bundle
 
 pytestmark = pytest.mark.gpu
 
@@ -166,6 +167,26 @@ def test_scores_are_the_cpus(sampler: GpuSampler, bundle: Bundle, precision: str
     assert np.abs(found - expected).max() <= TOLERANCE[precision] * (score.maximum - score.minimum)
     assert np.array_equal(sampler.scores(values, KEY, 0, 45), found)
     assert np.array_equal(sampler.scores(values, KEY, 13, 20), found[13:33])
+
+
+def test_tiles_are_the_cpus(gpu: Gpu, tmp_path: Path) -> None:
+    """A score that is a mean: on the same key up to the order of its sums, for sizes that take mirrored tiles."""
+    kernels = pytest.importorskip("export.engines.kernels")
+    plain = tile_bundle(tmp_path / "tiles", tile=64)
+    try:
+        contents = {MODEL: plain.read(MODEL), **kernels.compile_kernels(tile=64)}
+        load_onnxruntime()
+    except DependencyError as error:
+        pytest.skip(str(error))
+    manifest = replace(plain.manifest, files={name: file_entry(data) for name, data in contents.items()})
+    bundle = write_bundle(tmp_path / "tiles", manifest, contents)
+    opened = open_onnx_cuda(bundle, "fp32", {})
+    for height, width in ((256, 320), (201, 330), (90, 100)):
+        values = _lattice(height, width)
+        found = opened.scores(values, KEY, 0, 45)
+        np.testing.assert_allclose(found, OnnxSampler(bundle).scores(values, KEY, 0, 45), rtol=1e-4)
+        assert np.array_equal(opened.scores(values, KEY, 13, 20), found[13:33])
+    opened.close()
 
 
 def test_intervals_overlap(sampler: GpuSampler, bundle: Bundle) -> None:

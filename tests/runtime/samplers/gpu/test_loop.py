@@ -23,7 +23,7 @@ from tests.support.clips import photograph
 from tests.support.device_arrays import CudaArray, DLPackArray
 from tests.support.gpu_fake import FakeDevice, FakeEngine
 from tests.support.kernel_host import COMPILER, Host, compile_host
-from tests.support.tiny import graph, tiny_bundle
+from tests.support.tiny import graph, tile_bundle, tiny_bundle
 
 FRAME = photograph()[:50, :70]
 KEY = bytes(range(16))
@@ -379,3 +379,63 @@ def test_the_record_names_the_graph_that_runs(host: Host, bundle: Bundle) -> Non
         }  # fmt: skip
     assert not np.array_equal(made["fp32"].scores, made["fp16"].scores)
     assert both.digest == bundle.digest
+
+
+@pytest.fixture
+def tiled(host: Host, tmp_path: Path) -> Callable[..., tuple[GpuSampler, FakeDevice, FakeEngine]]:
+    """A sampler of 16×16 tiles on a fake GPU, its device and its engine."""
+    bundle = tile_bundle(tmp_path / "tiles")
+
+    def make(*, eager: bool = True, batch: int = BATCH) -> tuple[GpuSampler, FakeDevice, FakeEngine]:
+        device = FakeDevice(host, eager=eager)
+        engine = FakeEngine(bundle, device, batch)
+        return GpuSampler(bundle, "fp32", device, engine), device, engine
+
+    return make
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("batch", [1, 4, 5, 13, 40])
+def test_tiles_are_the_cpus(tiled: Open, tmp_path: Path, eager: bool, batch: int) -> None:
+    """Bit for bit: one, three or six tiles, most of them mirrored; fewer and more than a batch takes."""
+    sampler, _, engine = tiled(eager=eager, batch=batch)
+    on_cpu = OnnxSampler(tile_bundle(tmp_path / "fixed", batch=batch))
+    deep = FRAME.astype(np.uint16) * 4
+    for frame, depth in ((FRAME, 8), (FRAME[:32, :32], 8), (deep[:, :66], 10), (FRAME[:19, ::-1], 8)):
+        values = to_lattice(frame, downscale=2, bit_depth=depth)
+        for start, count in ((0, 9), (7, 1), (1 << 40, 5)):
+            found = sampler.scores(values, KEY, start, count)
+            assert np.array_equal(found, on_cpu.scores(values, KEY, start, count))
+    assert set(engine.sizes) == {(16, 16)}
+    sampler.close()
+
+
+def test_tiles_notice_a_missing_wait_and_allocate_once(tiled: Open) -> None:
+    values = to_lattice(FRAME, downscale=2)
+    expected = tiled()[0].scores(values, KEY, 0, 12)
+    for name, eager in (("noise waits", True), ("engine waits", False)):
+        sampler, device, _ = tiled(eager=eager)
+        real = device.wait
+        device.wait = lambda stream, event, real=real, name=name: (
+            None if f"{stream.name} waits" == name else real(stream, event)
+        )
+        assert not np.array_equal(sampler.scores(values, KEY, 0, 12), expected), name
+    sampler, device, _ = tiled()
+    sampler.scores(values, KEY, 0, 12)
+    before = device.allocations
+    sampler.scores(values, KEY, 12, 12)
+    assert device.allocations == before
+    sampler.close()
+    assert device.live == {}
+
+
+def test_certificates_of_tiles_are_the_cpus(tiled: Open, tmp_path: Path) -> None:
+    sampler, _, _ = tiled()
+    bundle = tile_bundle(tmp_path / "fixed", batch=BATCH)
+    with (
+        Certifier(bundle.path, public_seed=3, samples=101, levels=0.5) as cpu,
+        Certifier(sampler=sampler, public_seed=3, samples=101, levels=0.5) as gpu,
+    ):
+        ours, theirs = gpu.certify(FRAME).to_dict(), cpu.certify(FRAME).to_dict()
+        assert ours.pop("engine") != theirs.pop("engine")
+        assert ours == theirs

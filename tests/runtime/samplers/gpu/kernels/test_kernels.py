@@ -11,6 +11,7 @@ import pytest
 
 from runtime.errors import BundleError, ParameterError
 from runtime.frames.lattice import sigma_in_steps, steps, to_lattice
+from runtime.frames.tiles import tiling
 from runtime.noise.draw import draw_noise, key_words
 from runtime.noise.table import CELLS, NoiseTable, noise_table
 from runtime.samplers.gpu.kernels import (
@@ -24,6 +25,7 @@ from runtime.samplers.gpu.kernels import (
     ptx_file,
     scores_grid,
     source,
+    tiles_grid,
 )
 from runtime.samplers.gpu.kernels.table import BUCKET, DeviceTable, device_table
 from tests.support.kernel_host import COMPILER, Host, Output, aligned, compile_host
@@ -205,6 +207,27 @@ def test_scores_are_gathered_with_their_nan(host: Host, count: int, offset: int)
     assert np.array_equal(scores.array[:offset], before[:offset])
     assert np.array_equal(scores.array[offset + count :], before[offset + count :])
     assert scores.intact()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("height", "width", "tile"), [(32, 48, 16), (35, 51, 16), (9, 40, 16), (23, 17, 9)])
+@pytest.mark.parametrize(("samples", "first", "count"), [(1, 0, 4), (2, 3, 7), (3, 0, 60)])
+def test_tiles_are_cut_as_numpy_cuts_them(
+    host: Host, height: int, width: int, tile: int, samples: int, first: int, count: int, backwards: bool
+) -> None:
+    """Tiles of several samples one after another, mirrored where they are small, zeros behind the last."""
+    cut = tiling(height, width, tile)
+    frames = np.random.default_rng(height).normal(size=(samples, 3, height, width)).astype(np.float32)
+    every = np.zeros((max(first + count, samples * cut.count), 3, tile, tile), np.float32)
+    for sample, frame in enumerate(frames):
+        cut.cut(frame, 0, every[sample * cut.count : (sample + 1) * cut.count])
+    edges = [np.array(edges, np.int32) for edges in (cut.row_edges, cut.column_edges)]
+    out = Output((count, 3, tile, tile), np.float32)
+    places = (edges[0], cut.rows, edges[1], cut.columns)
+    arguments = (frames, samples, height, width, *places, tile, first, count, out.array)
+    host.launch("cut_tiles", tiles_grid(tile, count), *arguments, backwards=backwards)
+    np.testing.assert_array_equal(out.array, every[first : first + count])
+    assert out.intact()
 
 
 def test_constants_and_arguments_are_those_of_the_source() -> None:
