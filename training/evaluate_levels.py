@@ -9,7 +9,7 @@ table. SROCC and PLCC of the median of ``--draws`` noisy copies, under the runti
 
 Widths of ``scope_ranks`` at n = 1,000 and α = 0.001, ε on the source frame: measured from 1,000 copies of
 ``--measured`` photographs, and estimated for all of them from their spread and the quantiles of the deviations
-(score − median)/spread of all photographs together. The score's range is that from its 5th to its 95th percentile.
+(score − mean)/spread of all photographs together. The score's range is that from its 5th to its 95th percentile.
 
 Ladders: the mean over photographs of Spearman's correlation between the score and minus the severity, 0 to 5.
 """
@@ -74,7 +74,9 @@ def ranges_and_widths(draws: Scores, sigma: float, downscale: int) -> dict[str, 
     """Of N×n scores: range, mean spread, and estimated mean width at n = 1,000 for each ε that it can bound."""
     medians, spreads = np.median(draws, axis=1), draws.std(axis=1, ddof=1)
     low, high = np.quantile(medians, (0.05, 0.95))
-    deviations = np.sort(((draws - medians[:, None]) / np.maximum(spreads[:, None], 1e-6)).reshape(-1))
+    # From the mean of n draws a draw strays less than from the expectation, by the root of (n − 1)/n.
+    centred = (draws - draws.mean(axis=1, keepdims=True)) * np.sqrt(draws.shape[1] / (draws.shape[1] - 1))
+    deviations = np.sort((centred / np.maximum(spreads[:, None], 1e-6)).reshape(-1))
     widths = {}
     for epsilon in EPSILONS:
         lower, upper = scope_ranks(SAMPLES, epsilon / downscale / sigma, ALPHA, "smoothed")

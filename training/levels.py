@@ -20,6 +20,7 @@ a copy's tiles, as ``aggregate`` says, and the spread is that of each tile over 
     python -m training.levels train --scores biq2021/scores.csv --images biq2021/images \\
         --backbone mobilenet_v1_050.npz --cache runs/cache --out runs/levels
     python -m training.levels weights --out runs/levels
+    python -m training.levels pairs --out runs/levels
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +44,7 @@ from .batches import noisy
 from .data import Photograph, read_scores
 from .domain_cache import cached_domain
 from .ladders import KINDS, RUNGS, build_ladders, sharpest
-from .loop import batch_indices, generator_for, save_config, train
+from .loop import batch_indices, generator_for, save_config, save_weights, train
 from .metric import batch_loss
 from .networks import (
     DEFAULT_METRIC,
@@ -53,7 +55,7 @@ from .networks import (
     load_weights,
     metric_weights,
 )
-from .networks.levelled import LEVELS, LevelledPair, Observed
+from .networks.levelled import LEVELS, LevelledPair, Observed, load_family, plain_pair
 from .networks.mobilenet import BackboneMetric
 from .networks.unet import UNet
 from .ranking import margin_ranking
@@ -354,8 +356,9 @@ def train_levels(
         weight_decay=config.weight_decay,
     )
     (out / "config.json").write_text(json.dumps({f.name: getattr(config, f.name) for f in fields(config)}) + "\n")
+    warmup = min(100, config.steps // 8)
     average = train(
-        family, optimizer, Objective(config, material, family, teacher), steps=config.steps, warmup=100,
+        family, optimizer, Objective(config, material, family, teacher), steps=config.steps, warmup=warmup,
         decay=config.decay, checkpoint=out / "levels.checkpoint", fingerprint=f"levels {config} {digests}",
     )  # fmt: skip
     save_family(average, out / "levels.safetensors")
@@ -365,16 +368,31 @@ def train_levels(
     )  # fmt: skip
 
 
+def _config_of(values: dict[str, Any]) -> LevelsConfig:
+    """From options or JSON, where tuples are lists; what is no part of the configuration is left out."""
+    names = {field.name for field in fields(LevelsConfig)}
+    return LevelsConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names})
+
+
 def weights_of_checkpoint(out: Path) -> int:
     """Write ``levels.safetensors`` of a run that has not ended yet, from its last checkpoint; returns its step."""
-    config = LevelsConfig(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads((out / "config.json").read_text()).items()}
-    )
+    config = _config_of(json.loads((out / "config.json").read_text()))
     state = torch.load(out / "levels.checkpoint", weights_only=True, map_location="cpu")
     family = make_family(config)
     family.load_state_dict(state["average"])
     save_family(family, out / "levels.safetensors")
     return int(state["step"])
+
+
+def save_plain_pairs(out: Path, width: int) -> list[Path]:
+    """Each level of ``levels.safetensors`` as a plain metric and denoiser, in half precision; returns the files."""
+    family, files = load_family(out / "levels.safetensors", width), []
+    for sigma in family.sigmas:
+        pair = plain_pair(family, sigma, width)
+        for role, network in (("metric", pair.metric), ("denoiser", pair.denoiser)):
+            files.append(out / f"{role}_{sigma:g}.safetensors")
+            save_weights(network, files[-1], half=True)
+    return files
 
 
 def _add_config(parser: argparse.ArgumentParser, config: LevelsConfig) -> None:
@@ -404,6 +422,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(run, LevelsConfig())
     weights = commands.add_parser("weights", help="write the weights of a run that has not ended")
     weights.add_argument("--out", type=Path, required=True)
+    pairs = commands.add_parser("pairs", help="write each level of levels.safetensors as a plain pair")
+    pairs.add_argument("--out", type=Path, required=True)
+    pairs.add_argument("--width", type=int, default=16, help="of the denoiser")
     return parser
 
 
@@ -414,9 +435,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "weights":
             print(f"weights of step {weights_of_checkpoint(options.out)} written to {options.out}")
             return 0
+        if options.command == "pairs":
+            print(*save_plain_pairs(options.out, options.width), sep="\n")
+            return 0
         torch.set_num_threads(options.threads)
-        values = {f.name: getattr(options, f.name) for f in fields(LevelsConfig)}
-        config = LevelsConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        config = _config_of(vars(options))
         backbone = METRICS[DEFAULT_METRIC].make()
         backbone.load_backbone(options.backbone)
         train_levels(config, read_scores(options.scores, options.images), backbone, options.cache, options.out)
