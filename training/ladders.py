@@ -57,8 +57,10 @@ def _intra(encoder: str, options: dict[str, str]) -> Callable[[Rgb, float, np.ra
         with av.open(stream, "w", format="matroska") as container:
             video = container.add_stream(encoder, rate=25, options={**options, "crf": str(round(crf))})
             video.width, video.height, video.pix_fmt = rgb.shape[1], rgb.shape[0], "yuv420p"
-            container.mux(video.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
-            container.mux(video.encode())
+            for frame in (av.VideoFrame.from_ndarray(rgb, format="rgb24"), None):
+                for packet in video.encode(frame):
+                    packet.dts = packet.pts  # x265 leaves it unset for a stream of one picture
+                    container.mux(packet)
         stream.seek(0)
         with av.open(stream, "r") as container:
             decoded = next(container.decode(video=0)).to_ndarray(format="yuv420p").reshape(-1)

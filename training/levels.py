@@ -184,10 +184,12 @@ def read_material(
     ladders, pristine = None, np.empty(0, np.int64)
     if config.ladders:
         best = photographs[learn[0]].subset if not any(p.subset == "ss03" for p in photographs) else "ss03"
-        rows = np.array([i for i in learn if photographs[i].subset == best])
-        pristine = rows[sharpest([photographs[i] for i in rows], domain[rows], config.pristine)]
+        rows = [i for i in learn.tolist() if photographs[i].subset == best]
+        pristine = np.array(rows)[sharpest([photographs[i] for i in rows], domain[rows], config.pristine)]
         name = f"ladders-{hashlib.sha256(pristine.tobytes()).hexdigest()[:12]}.npy"
-        ladders = build_ladders([photographs[i] for i in pristine], config.downscale, cache / name, seed=config.seed)
+        ladders = build_ladders(
+            [photographs[i] for i in pristine.tolist()], config.downscale, cache / name, seed=config.seed
+        )
     mos = np.array([p.mos for p in photographs], np.float32)
     return Material(domain, mos, groups, fold, learn, watch, ladders, pristine)
 
@@ -371,7 +373,8 @@ def train_levels(
 def _config_of(values: dict[str, Any]) -> LevelsConfig:
     """From options or JSON, where tuples are lists; what is no part of the configuration is left out."""
     names = {field.name for field in fields(LevelsConfig)}
-    return LevelsConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names})
+    chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
+    return LevelsConfig(**chosen)
 
 
 def weights_of_checkpoint(out: Path) -> int:
