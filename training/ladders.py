@@ -55,7 +55,7 @@ def _intra(encoder: str, options: dict[str, str]) -> Callable[[Rgb, float, np.ra
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings for every picture otherwise
         stream = io.BytesIO()
         with av.open(stream, "w", format="matroska") as container:
-            video = container.add_stream(encoder, rate=25, options={**options, "crf": str(round(crf))})
+            video: Any = container.add_stream(encoder, rate=25, options={**options, "crf": str(round(crf))})
             video.width, video.height, video.pix_fmt = rgb.shape[1], rgb.shape[0], "yuv420p"
             for frame in (av.VideoFrame.from_ndarray(rgb, format="rgb24"), None):
                 for packet in video.encode(frame):
