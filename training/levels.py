@@ -75,15 +75,15 @@ class LevelsConfig:
     """
 
     sigmas: tuple[float, ...] = LEVELS
-    turns: tuple[float, ...] = ()
+    turns: tuple[float, ...] = (0.06, 0.25, 0.5, 0.03, 0.06, 0.25, 0.12, 0.5)
     start_metric: str = ""
     start_denoiser: str = ""
     width: int = 16
     downscale: int = 2
-    steps: int = 7000
+    steps: int = 2400
     batch: int = 16
     copies: int = 2
-    crop: int = 160
+    crop: int = 128
     tile: int = 0
     aggregate: str = "mean"
     metric_rate: float = 2e-4
@@ -95,11 +95,11 @@ class LevelsConfig:
     folds: int = 7
     fold: int = 6
     ranking: float = 0.3
-    spread: tuple[float, ...] = (4.0,)
+    spread: tuple[float, ...] = (1.0, 1.5, 3.0, 5.0, 4.0)
     pixels: float = 1.0
-    features: float = 0.0
+    features: float = 0.2
     ladder: float = 1.0
-    ladders: int = 4
+    ladders: int = 3
     rungs: int = 3
     margin: float = 0.04
     pristine: int = 192
@@ -403,7 +403,7 @@ def _add_config(parser: argparse.ArgumentParser, config: LevelsConfig) -> None:
         default = getattr(config, field.name)
         option = "--" + field.name.replace("_", "-")
         if isinstance(default, tuple):
-            parser.add_argument(option, type=float, nargs="+", default=default, help=f"default {default}")
+            parser.add_argument(option, type=float, nargs="*", default=default, help=f"default {default}")
         elif isinstance(default, bool):
             parser.add_argument(
                 option, action="store_true", help="bfloat16 where the CPU has it: other weights, sooner"
