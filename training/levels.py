@@ -70,7 +70,8 @@ class LevelsConfig:
 
     ``sigmas``: the levels, rising. ``turns``: levels in the order they are trained at, over and over; empty for each
     in turn. ``spread``: one weight a level, or one for all. ``fold``: of ``folds``, held out to choose by.
-    ``start_metric``, ``start_denoiser``: empty for the shipped pair's. ``copies`` of ``batch`` photographs, and
+    ``start_metric``, ``start_denoiser``: empty for the shipped pair's; or ``start_family``, with gains and offsets.
+    ``copies`` of ``batch`` photographs, and
     ``rungs`` of ``ladders`` ladders, ``pristine`` photographs of which there are.
     """
 
@@ -78,6 +79,7 @@ class LevelsConfig:
     turns: tuple[float, ...] = (0.06, 0.25, 0.5, 0.03, 0.06, 0.25, 0.12, 0.5)
     start_metric: str = ""
     start_denoiser: str = ""
+    start_family: str = ""
     width: int = 16
     downscale: int = 2
     steps: int = 2400
@@ -133,6 +135,8 @@ class LevelsConfig:
 
     def files(self) -> dict[str, Path]:
         """The weights that take part, by their role."""
+        if self.start_family:
+            return {"undefended": metric_weights(DEFAULT_METRIC), "family": Path(self.start_family)}
         return {
             "undefended": metric_weights(DEFAULT_METRIC),
             "metric": Path(self.start_metric) if self.start_metric else JOINT_METRIC_WEIGHTS,
@@ -320,8 +324,16 @@ class Objective:
 
 
 def make_family(config: LevelsConfig) -> LevelledPair:
-    """The family before its first step: the starting pair at every level."""
+    """The family before its first step: the starting pair at every level, or the family to go on from.
+
+    Raises ValueError where that family has other levels.
+    """
     files = config.files()
+    if "family" in files:
+        family = load_family(files["family"], config.width)
+        if family.sigmas != config.sigmas:
+            raise ValueError(f"{files['family']} has the levels {family.sigmas}, not {config.sigmas}")
+        return family.requires_grad_(True)
     metric, denoiser = METRICS[DEFAULT_METRIC].make(), UNet(config.width)
     load_weights(metric, files["metric"])
     load_weights(denoiser, files["denoiser"])

@@ -165,6 +165,22 @@ def test_turns_say_which_level_a_step_trains(
     assert gains[1].abs().sum() > 0
 
 
+def test_a_run_goes_on_from_a_family(
+    config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.safetensors"
+    save_family(_stirred(config), first)
+    still = replace(config, start_family=str(first), steps=1, metric_rate=0.0, denoiser_rate=0.0, level_rate=0.0)
+    train_levels(still, rows, backbone, cache, tmp_path / "still")
+    kept, start = load_file(tmp_path / "still" / "levels.safetensors"), load_file(first)
+    assert all(torch.equal(value, kept[name]) for name, value in start.items())
+    train_levels(replace(still, level_rate=0.1), rows, backbone, cache, tmp_path / "moved")
+    moved = load_file(tmp_path / "moved" / "levels.safetensors")
+    assert not torch.equal(moved["gains.metric-head"], start["gains.metric-head"])
+    with pytest.raises(ValueError, match="has the levels"):
+        make_family(replace(still, sigmas=(0.06, 0.5)))
+
+
 def test_a_heavy_weight_on_the_spread_brings_it_down(
     config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path, tmp_path: Path
 ) -> None:
