@@ -71,8 +71,8 @@ class LevelsConfig:
     ``sigmas``: the levels, rising. ``turns``: levels in the order they are trained at, over and over; empty for each
     in turn. ``spread``: one weight a level, or one for all. ``fold``: of ``folds``, held out to choose by.
     ``start_metric``, ``start_denoiser``: empty for the shipped pair's; or ``start_family``, with gains and offsets.
-    ``copies`` of ``batch`` photographs, and
-    ``rungs`` of ``ladders`` ladders, ``pristine`` photographs of which there are.
+    ``copies`` of ``batch`` photographs, and ``rungs`` of ``ladders`` ladders, ``pristine`` photographs of which there
+    are. ``seed``: also of the folds, so one for all runs that go on from one another.
     """
 
     sigmas: tuple[float, ...] = LEVELS
