@@ -8,7 +8,6 @@ photographs and their files' sizes and times; a cache of others is made again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from runtime.atomic import whole_place
 from runtime.frames.lattice import to_lattice
 
 from .photographs import Photograph, read_rgb
@@ -50,17 +50,16 @@ def cached_domain(photographs: Sequence[Photograph], downscale: int, cache: Path
 def _fill(photographs: Sequence[Photograph], downscale: int, cache: Path) -> None:
     if not photographs:
         raise ValueError("no pictures to read")
-    partial = cache.with_suffix(".partial")
     shape = box_average(read_rgb(photographs[0].path), downscale).shape
-    out = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(photographs), *shape))
-    for index, photograph in enumerate(tqdm(photographs, "reading", disable=None)):
-        picture = box_average(read_rgb(photograph.path), downscale)
-        if picture.shape != shape:
-            raise ValueError(
-                f"{photograph.path} is {picture.shape[1:]} on the domain, the first picture {shape[1:]}: "
-                "a cache holds pictures of one size"
-            )
-        out[index] = picture
-    out.flush()
-    del out
-    os.replace(partial, cache)
+    with whole_place(cache) as partial:
+        out = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(photographs), *shape))
+        for index, photograph in enumerate(tqdm(photographs, "reading", disable=None)):
+            picture = box_average(read_rgb(photograph.path), downscale)
+            if picture.shape != shape:
+                raise ValueError(
+                    f"{photograph.path} is {picture.shape[1:]} on the domain, the first picture {shape[1:]}: "
+                    "a cache holds pictures of one size"
+                )
+            out[index] = picture
+        out.flush()
+        del out

@@ -24,6 +24,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace
 from tqdm import tqdm
 
+from runtime.atomic import whole_place
 from runtime.frames.planes import Conversion, rgb_from_planes
 
 from .domain_cache import box_average
@@ -147,16 +148,14 @@ def build_ladders(
     All photographs are of one size with even sides. ``shifted``: whether severities are moved between the settings.
     """
     if not out.exists():
-        partial = out.with_suffix(".partial")
         shape = box_average(read_rgb(photographs[0].path), downscale).shape
-        array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(photographs), len(KINDS), RUNGS, *shape))
-        with ProcessPoolExecutor(workers) as pool:
+        with whole_place(out) as partial, ProcessPoolExecutor(workers) as pool:
+            array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(photographs), len(KINDS), RUNGS, *shape))
             paths, seeds = [p.path for p in photographs], [(seed, i) for i in range(len(photographs))]
             made = pool.map(_rungs_of, paths, repeat(downscale), seeds, repeat(shifted))
             for index, rungs in enumerate(tqdm(made, "ladders", len(paths), disable=None)):
                 array[index] = rungs
-        array.flush()
-        del array
-        os.replace(partial, out)
+            array.flush()
+            del array
     result: NDArray[np.uint8] = np.load(out, mmap_mode="r")
     return result

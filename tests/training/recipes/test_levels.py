@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from tests.support.resumption import check_resumption
 from tests.support.scenes import scenes
-from training.recipes import levels as levels_module
 from training.data.photographs import Photograph, read_scores
 from training.networks import METRICS, frozen_denoiser, frozen_metric
 from training.networks.levelled import LevelledPair, hats, load_family, plain_pair
 from training.networks.mobilenet import BackboneMetric
 from training.networks.unet import UNet
+from training.recipes import levels as levels_module
 from training.recipes.levels import (
     LevelsConfig,
     aggregate_tiles,
