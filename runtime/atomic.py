@@ -15,7 +15,7 @@ from typing import IO
 
 from .errors import ParameterError
 
-__all__ = ["whole_file", "whole_folder", "write_text"]
+__all__ = ["whole_file", "whole_folder", "whole_place", "write_text"]
 
 
 @contextmanager
@@ -24,10 +24,17 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
     Where the block raises, ``path`` is as it was.
     """
+    with whole_place(path) as partial, partial.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def whole_place(path: Path) -> Iterator[Path]:
+    """An empty file, to be written by its name, that takes the place of ``path`` at the end of the block."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
+        yield Path(partial)
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except BaseException:
