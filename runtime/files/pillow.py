@@ -23,8 +23,12 @@ DAMAGED = (
     ArithmeticError,
     struct.error,
     RuntimeError,
+    UserWarning,
 )
 """What Pillow and its plugins raise on damaged files."""
+
+ABOUT_PIXELS = "Invalid APNG|Image appears to be a malformed MPO"
+"""Warnings after which Pillow shows something else than what the file declares."""
 
 MOST_PIXELS = 2**28
 """Of a picture: 2.5 times the largest that phones take."""
@@ -60,12 +64,13 @@ def check_size(name: str, width: int, height: int) -> None:
 def strictly() -> Iterator[None]:
     """Cut pictures are errors here even if the program around us set ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``.
 
-    ``check_size`` limits pictures, not Pillow. Warnings are about metadata; pixels that are damaged
-    raise.
+    ``check_size`` limits pictures, not Pillow. Warnings are about metadata, but those of ``ABOUT_PIXELS``, which are
+    errors here; pixels that are damaged raise.
     """
     from PIL import Image, ImageFile
 
     with _STRICT, warnings.catch_warnings(action="ignore"):
+        warnings.filterwarnings("error", ABOUT_PIXELS)
         kept = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
         try:

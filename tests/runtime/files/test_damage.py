@@ -6,6 +6,7 @@ limits below are what was counted with this seed, and none of those that pass is
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 import numpy as np
@@ -110,6 +111,14 @@ def test_png_checksums() -> None:
     ):
         with pytest.raises(VideoError, match=message):
             read_picture("broken", broken)
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_an_animation_that_miscounts_its_frames(frames: int) -> None:
+    """A warning of the decoder that it shows something else is no small matter."""
+    png = saved(PICTURE, format="PNG")
+    with pytest.raises(VideoError, match="cut or damaged"):
+        read_picture("broken", with_png_chunk(png, b"acTL", struct.pack(">II", frames, 0)))
 
 
 def test_a_damaged_strip_of_a_tiff() -> None:
