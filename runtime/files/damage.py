@@ -192,6 +192,20 @@ def _check_with_ffmpeg(name: str, data: bytes) -> None:
         raise damaged(name, "FFmpeg's strict JPEG decoder finds invalid data")
 
 
+def seen_by_ffmpeg(name: str, data: bytes) -> NDArray[np.uint8]:
+    """A BMP as FFmpeg decodes it, H×W×3. Raises VideoError where it cannot: one decoder's word is too little here."""
+    from .video import load_av
+
+    av = load_av()
+    try:
+        with av.open(BytesIO(data), format="bmp_pipe", metadata_errors="ignore") as container:
+            return np.asarray(next(iter(container.decode(video=0))).to_ndarray(format="rgb24"))
+    except (av.FFmpegError, StopIteration, IndexError):
+        raise VideoError(
+            f"{name} is a BMP that FFmpeg cannot read, and decoders of BMPs differ: write it as PNG"
+        ) from None
+
+
 def check_gif(name: str, data: bytes) -> list[str]:
     at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
     try:

@@ -74,7 +74,7 @@ FORMATS = {
             "GIF", "Pillow", "8 bits, palette", check_gif, moving=True,
             unseen="changed pixels: there is no checksum; the chain of blocks is followed to its end",
         ),
-        Format("BMP", "Pillow", "8 bits: grey, RGB, palette, run lengths"),
+        Format("BMP", "Pillow and FFmpeg, and both must agree", "8 bits: grey, RGB, palette, run lengths"),
         Format("PPM", "Pillow; 16 bits read as they are", "8 and 16 bits: bilevel, grey, RGB; grey floats in [0, 1]"),
         Format("TGA", "Pillow", "8 bits: grey, RGB, palette, with alpha"),
         Format(
@@ -134,7 +134,7 @@ def page() -> str:
     lines = [
         "# What files are taken",
         "",
-        "Printed by `make formats` from the table that decides . A frame is certified as it is",
+        "Printed by `make formats` from the table that decides. A frame is certified as it is",
         "displayed: turned upright, converted to sRGB, without alpha. Each step is in the record under `reading`, and",
         "`replay` repeats it.",
         "",

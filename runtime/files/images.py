@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..errors import BiqaError, FrameError, VideoError
 from ..frames.colour_tags import HDR, hdr_error
 from . import alpha, isobmff, profiles
-from .damage import damaged, png_chunks
+from .damage import agree, damaged, png_chunks, seen_by_ffmpeg
 from .formats import FORMATS, NO_STILLS, Format
 from .orientation import TURNS, exif_orientation, turned
 from .pillow import DAMAGED, check_size, load_pillow, strictly
@@ -189,6 +189,9 @@ class Picture:
             check_size(self._name, image.width, image.height)
             declared = self._colours(image)
             decoded = self._deep(image) or from_pillow(self._name, image)
+            if self._format.name == "BMP":
+                rgb = decoded.colours if decoded.mode == "RGB" else np.repeat(decoded.colours[..., None], 3, axis=2)
+                agree(self._name, rgb, seen_by_ffmpeg(self._name, self._data))
             if self._format.name == "AVIF" and (bits := isobmff.av1_depth(self._data)) > 8:
                 decoded = replace(decoded, samples=f"{decoded.samples}, decoded from {bits}")
             if self._format.name == "HEIF" and (bits := image.info.get("bit_depth", 8)) > 8:
