@@ -72,7 +72,7 @@ def test_refused_metrics(network: str, said: str, faulty: Callable[[str], str], 
 
 def test_refused_denoiser(faulty: Callable[[str], str], tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="must return a frame of the same size"):
-        export.build(faulty("Constant"), faulty("Shrinking"), out=tmp_path / "bundle")
+        export.build(faulty("Mean"), faulty("Shrinking"), out=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_catalogue_pair_carries_its_card_and_verifies_alone(
 )
 def test_bad_options(options: dict[str, object], said: str, faulty: Callable[[str], str], tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=said):
-        export.build(faulty("Constant"), "none", out=tmp_path / "bundle", **options)  # type: ignore[arg-type]
+        export.build(faulty("Mean"), "none", out=tmp_path / "bundle", **options)  # type: ignore[arg-type]
 
 
 def test_a_graph_of_tiles(weights: dict[str, Path], tmp_path: Path) -> None:
@@ -202,5 +202,5 @@ def test_tiles_that_are_refused(
     options: dict[str, Any], said: str, faulty: Callable[[str], str], tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match=said):
-        export.build(faulty("Constant"), "none", out=tmp_path / "bundle", **options)
+        export.build(faulty("Mean"), "none", out=tmp_path / "bundle", **options)
     assert list(tmp_path.iterdir()) == []

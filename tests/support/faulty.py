@@ -5,35 +5,35 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class _Mean(nn.Module):
+class Mean(nn.Module):
     """Mean brightness: a faultless metric for the others to spoil."""
 
     def forward(self, x):
         return x.mean((1, 2, 3))
 
 
-class NotANumber(_Mean):
+class NotANumber(Mean):
     def forward(self, x):
         return torch.log(super().forward(x) - 2)
 
 
-class RandomCrop(_Mean):
+class RandomCrop(Mean):
     def forward(self, x):
         top = int(torch.randint(0, x.shape[2] // 2, ()))
         return super().forward(x[:, :, top : top + x.shape[2] // 2])
 
 
-class Dropout(_Mean):
+class Dropout(Mean):
     def forward(self, x):
         return super().forward(F.dropout(x, 0.5, training=True))
 
 
-class BatchStatistics(_Mean):
+class BatchStatistics(Mean):
     def forward(self, x):
         return super().forward((x - x.mean(0)).abs())
 
 
-class StubbornBatchNorm(_Mean):
+class StubbornBatchNorm(Mean):
     def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm2d(3, track_running_stats=False)
@@ -42,27 +42,27 @@ class StubbornBatchNorm(_Mean):
         return super().forward(self.norm(x).square() + x)
 
 
-class Tuple(_Mean):
+class Tuple(Mean):
     def forward(self, x):
         return super().forward(x), x
 
 
-class Dict(_Mean):
+class Dict(Mean):
     def forward(self, x):
         return {"quality": super().forward(x)}
 
 
-class Classes(_Mean):
+class Classes(Mean):
     def forward(self, x):
         return x.mean((2, 3))
 
 
-class BatchMean(_Mean):
+class BatchMean(Mean):
     def forward(self, x):
         return x.mean()
 
 
-class BranchOnSize(_Mean):
+class BranchOnSize(Mean):
     def forward(self, x):
         return super().forward(x) if x.shape[2] % 2 else super().forward(x).square()
 

@@ -156,12 +156,12 @@ def test_compile_adds_them(
 def test_build_adds_them(
     compiled: tuple[dict[str, bytes], list[str]], faulty: Callable[[str], str], tmp_path: Path
 ) -> None:
-    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
+    command = ["build", "--metric", faulty("Mean"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
     assert main([*command, "--target", "cuda", "--out", str(tmp_path / "b.zip")]) == 0
     made = open_bundle(tmp_path / "b.zip")
     assert of_frames(compiled[0]) < set(made.manifest.files)
     assert made.manifest.engines == {}
-    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--tile", "16", "--score-range", "0", "9"]
+    command = ["build", "--metric", faulty("Mean"), "--denoiser", "none", "--tile", "16", "--score-range", "0", "9"]
     assert main([*command, "--target", "cuda", "--out", str(tmp_path / "tiles.zip")]) == 0
     assert set(compiled[0]) < set(open_bundle(tmp_path / "tiles.zip").manifest.files)
 
@@ -180,7 +180,7 @@ def test_without_the_compiler_a_build_says_how_to_go_on(
     )
     assert (copy.path / "manifest.json").read_bytes() == before
     out = copy.path.with_name("built")
-    command = ["build", "--metric", faulty("Constant"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
+    command = ["build", "--metric", faulty("Mean"), "--denoiser", "none", "--batch", "1", "--size", "16x16"]
     assert main([*command, "--target", "cuda", "--out", str(out), "--quiet"]) == 0
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("not ready for cuda yet: NVRTC, the compiler of the GPU kernels, is not installed")

@@ -118,7 +118,7 @@ def test_build_without_a_compiler_finishes_the_bundle_and_says_how_to_go_on(
     monkeypatch.setattr(compiling, "load_flavour", missing)
     out = tmp_path / "b"
     faulty = Path(__file__).parents[2] / "support" / "faulty.py"
-    command = ["build", "--metric", f"{faulty}:Constant", "--denoiser", "none"]
+    command = ["build", "--metric", f"{faulty}:Mean", "--denoiser", "none"]
     command += ["--batch", "1", "--size", "16x16", "--out", str(out), "--target", "tensorrt", "--target", "onnx"]
     assert main(command) == 0
     out_text, err = capsys.readouterr()
