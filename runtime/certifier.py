@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
@@ -279,9 +278,7 @@ class Certifier:
         for :class:`FileFrames`. Raises VideoError for a file that is missing, damaged or cut, ParameterError where α
         shared by its frames leaves no bound, and what ``certify`` raises.
         """
-        frames = FileFrames(
-            Path(path), subsample=subsample, matrix=matrix, range=range, background=background, stream=stream
-        )
+        frames = FileFrames(path, subsample=subsample, matrix=matrix, range=range, background=background, stream=stream)
         self.refuse_too_few(path, frames=len(frames))
         certificates = list(self.stream(frames, jointly=len(frames), tolerance=tolerance, bound=bound))
         return pooled("mean", certificates, self.alpha, bound=bound, path=os.fspath(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class FileFrames:
 
     def __init__(
         self,
-        path: Path,
+        path: str | PathLike[str],
         *,
         subsample: int = 1,
         matrix: str | None = None,
@@ -43,7 +44,7 @@ class FileFrames:
     ) -> None:
         if subsample < 1:
             raise ParameterError(f"subsample is 1 or more, not {subsample}")
-        self._path = path
+        self._path = path = Path(path)
         self._subsample = subsample
         self._matrix, self._range = matrix, range
         self._picture = _picture(path, background_colour(background))
