@@ -25,9 +25,10 @@ from runtime import __version__, open_bundle
 from runtime.bundle import DEVICE_PRECISIONS, GRAPHS
 from runtime.frames import to_lattice
 from runtime.samplers import OnnxSampler, usable_cores
-from training.data import Photograph, read_rgb, read_scores
+from training.data import Photograph, read_rgb
 from training.evaluation import srocc
 
+from .parts.photographs import spread
 from .parts.widths import ALPHA, widths
 from .report.bootstrap import interval, resamples
 from .report.page import DOCS, table, write_section
@@ -119,9 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
     precisions = [name for name in PRECISIONS if GRAPHS[name] in bundle.manifest.files]
-    every = [p for p in read_scores(options.scores, options.images) if p.split == options.split]
-    picked = np.linspace(0, len(every) - 1, min(options.photographs, len(every))).round().astype(int)
-    photographs = [every[i] for i in picked]
+    photographs = spread(options.scores, options.images, options.split, options.photographs)
     scores = measure(options.bundle, precisions, photographs, options.samples)
     rows = figures(scores, precisions, np.array([p.mos for p in photographs]))
     print(page(rows))

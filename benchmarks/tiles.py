@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from runtime import Certifier, Tampering, TileCertificate, __version__, open_bundle
 from runtime.samplers import usable_cores
-from training.data import Photograph, read_rgb, read_scores
+from training.data import Photograph, read_rgb
 from training.evaluation import srocc
 
+from .parts.photographs import spread
 from .report.bootstrap import interval, resamples
 from .report.page import DOCS, table, write_section
 
@@ -134,9 +135,7 @@ def main() -> None:
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
     contract, score = bundle.manifest.input, bundle.manifest.score
-    every = [p for p in read_scores(options.scores, options.images) if p.split == options.split]
-    picked = np.linspace(0, len(every) - 1, min(options.photographs, len(every))).round().astype(int)
-    photographs = [every[i] for i in picked]
+    photographs = spread(options.scores, options.images, options.split, options.photographs)
     rows = measure(options.bundle, options.whole, options.samples, photographs)
     low, high = score.range or (0.0, np.inf)
     made = figures(rows, np.array([p.mos for p in photographs]), high - low)

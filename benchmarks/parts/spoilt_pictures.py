@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from runtime import Conversion, rgb_from_planes
+from training.data import decoded
 
 Picture = NDArray[np.uint8]
 
@@ -49,18 +48,7 @@ def h264(picture: Picture, crf: float, rng: np.random.Generator) -> Picture:
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         container.mux(video.encode(frame))
         container.mux(video.encode())
-    stream.seek(0)
-    with av.open(stream, "r") as container:
-        decoded = next(container.decode(video=0)).to_ndarray(format="yuv420p").reshape(-1)
-    height, width = picture.shape[:2]
-    luma, chroma = height * width, height * width // 4
-    planes = (
-        decoded[:luma].reshape(height, width),
-        decoded[luma : luma + chroma].reshape(height // 2, width // 2),
-        decoded[luma + chroma :].reshape(height // 2, width // 2),
-    )
-    rgb: Any = rgb_from_planes(planes, Conversion("bt601", "limited", 8, "4:2:0", "left"))
-    return np.asarray(rgb, np.uint8)
+    return decoded(stream, *picture.shape[:2])
 
 
 def darken(picture: Picture, gain: float, rng: np.random.Generator) -> Picture:

@@ -69,6 +69,8 @@ from .collective import (
     ONE_UNIT,
     SHARES,
     TOLERANCE,
+    Limits,
+    Side,
     check_range,
     check_scores,
     check_weights,
@@ -160,30 +162,6 @@ def _checked(shift: float) -> float:
     return float(shift)
 
 
-@dataclass(frozen=True, eq=False)
-class AttackLimits:
-    """The event of one side: r_k an option, c₁ and c₂, and v_k, φ_k as int64[r_k + 1]."""
-
-    error: float
-    shares: Mapping[str, float]
-    largest: tuple[int, ...]
-    sum_limit: int
-    spread_limit: int
-    sum_values: tuple[NDArray[np.int64], ...]
-    spread_values: tuple[NDArray[np.int64], ...]
-
-
-@dataclass(frozen=True)
-class AttackSide:
-    """One bound and how to make it again: (1) at ``multipliers`` (λ₁, λ₂, μ), or where there are none that of (2)."""
-
-    value: float
-    multipliers: tuple[float, ...]
-    largest: tuple[int, ...]
-    sum_limit: int
-    spread_limit: int
-
-
 @dataclass(frozen=True)
 class Tiles:
     """A frame's score from its tiles, and the interval that the attack cannot push it out of.
@@ -203,8 +181,8 @@ class Tiles:
     distance: float
     range: tuple[float, float]
     failed_samples: int
-    lower_side: AttackSide
-    upper_side: AttackSide
+    lower_side: Side
+    upper_side: Side
     shares: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -280,7 +258,7 @@ def _score(scores: NDArray[np.float64], trim: int, weights: NDArray[np.float64])
 @lru_cache(maxsize=128)
 def attack_limits(
     tiles: int, samples: int, attack: Attack, error: float, scope: Scope = "smoothed", distance: float = 0.0
-) -> AttackLimits:
+) -> Limits:
     """The event of one side with error ``error``; cached. Raises ParameterError out of range."""
     check_parameters(samples, attack.shifts[0], error)
     options = len(attack.shifts)
@@ -299,7 +277,7 @@ def attack_limits(
     shares, largest = (spared or tried)[0]
     if tiles == 1:
         nothing = tuple(np.zeros(rank + 1, np.int64) for rank in largest)
-        return AttackLimits(error, shares, largest, 0, 0, nothing, nothing)
+        return Limits(error, shares, largest, 0, 0, nothing, nothing)
     ranks = np.arange(samples + 1)
     sums, spreads = [], []
     for law, rank in zip(laws, largest, strict=True):
@@ -312,7 +290,7 @@ def attack_limits(
         parts = [Part(tiles, laws[0], sums[0]), Part(tiles, laws[0], spreads[0])]
     else:
         parts = [Part(tiles, law, values) for law, values in _greatest(laws[0], left, (sums, spreads))]
-    return AttackLimits(
+    return Limits(
         error,
         shares,
         largest,
@@ -365,21 +343,21 @@ def _advance(binomials: NDArray[np.float64], stays: float) -> NDArray[np.float64
 
 
 def mean_side(
-    ordered: NDArray[np.float64], top: float, attack: Attack, limits: AttackLimits, weights: NDArray[np.float64]
-) -> AttackSide:
+    ordered: NDArray[np.float64], top: float, attack: Attack, limits: Limits, weights: NDArray[np.float64]
+) -> Side:
     """(1) with nearly the best multipliers. ``ordered``: each tile's sorted scores, (tiles, samples)."""
     rows = np.concatenate([ordered, np.full((len(ordered), 1), top)], axis=1) * weights[:, None]
     nothing = (0.0, 0.0, 0.0)
     best = Dual(rows, attack, limits)
     found = best.search()
     value, multipliers = min((best.bound(point), point) for point in (nothing, found))
-    return AttackSide(value, multipliers, limits.largest, limits.sum_limit, limits.spread_limit)
+    return Side(value, multipliers, limits.largest, limits.sum_limit, limits.spread_limit)
 
 
 class Dual:
     """(1) as a function of its multipliers, for one frame: ``rows`` = a_i X_i,(j+1), float64[tiles, samples + 1]."""
 
-    def __init__(self, rows: NDArray[np.float64], attack: Attack, limits: AttackLimits) -> None:
+    def __init__(self, rows: NDArray[np.float64], attack: Attack, limits: Limits) -> None:
         self._rows = rows
         self._attack = attack
         self._limits = limits
@@ -445,7 +423,7 @@ class Dual:
         return float(multipliers @ self._held + best.sum()), self._held - charged.sum(axis=1)
 
 
-def order_side(ordered: NDArray[np.float64], top: float, attack: Attack, limits: AttackLimits, trim: int) -> AttackSide:
+def order_side(ordered: NDArray[np.float64], top: float, attack: Attack, limits: Limits, trim: int) -> Side:
     """The trimmed mean's bound by (2). ``ordered``: each tile's sorted scores, (tiles, samples)."""
     tiles = len(ordered)
     values = np.unique(np.quantile(ordered, np.linspace(0, 1, CANDIDATES), method="higher"))
@@ -455,11 +433,11 @@ def order_side(ordered: NDArray[np.float64], top: float, attack: Attack, limits:
         enough = np.nonzero(exceed < tiles + 1 - place)[0]
         bounds.append(float(values[enough[0]]) if len(enough) else top)
     value = math.fsum(bounds) / len(bounds)
-    return AttackSide(value + 4 * UNIT * abs(value), (), limits.largest, limits.sum_limit, limits.spread_limit)
+    return Side(value + 4 * UNIT * abs(value), (), limits.largest, limits.sum_limit, limits.spread_limit)
 
 
 def exceeding(
-    ordered: NDArray[np.float64], values: NDArray[np.float64], attack: Attack, limits: AttackLimits
+    ordered: NDArray[np.float64], values: NDArray[np.float64], attack: Attack, limits: Limits
 ) -> NDArray[np.int64]:
     """m(v) for each of the ``values``, ascending: the most tiles whose scores can be above it, by (2)."""
     below = np.stack([np.searchsorted(row, values, side="right") for row in ordered], axis=1)

@@ -148,10 +148,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Side:
-    """One bound and how to make it again: ``value`` = U(``multipliers``) of (2), with the limits named."""
+    """One bound and how to make it again: ``value`` = U(``multipliers``), with the limits named.
+
+    U and its multipliers: (λ₁, λ₂) of (2) here; of ``budget`` (λ₁, λ₂, μ) of its (1), or none for its (2).
+    """
 
     value: float
-    multipliers: tuple[float, float]
+    multipliers: tuple[float, ...]
     largest: tuple[int, ...]
     sum_limit: int
     spread_limit: int

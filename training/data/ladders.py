@@ -49,6 +49,23 @@ def _pillow(kind: str) -> Callable[[Rgb, float, np.random.Generator], Rgb]:
     return spoil
 
 
+def decoded(stream: io.BytesIO, height: int, width: int) -> Rgb:
+    """The first frame of a coded 4:2:0 video of even size, as RGB with the conversion of the runtime."""
+    import av
+
+    stream.seek(0)
+    with av.open(stream, "r") as container:
+        values = next(container.decode(video=0)).to_ndarray(format="yuv420p").reshape(-1)
+    luma, chroma = height * width, height * width // 4
+    planes = (
+        values[:luma].reshape(height, width),
+        values[luma : luma + chroma].reshape(height // 2, width // 2),
+        values[luma + chroma :].reshape(height // 2, width // 2),
+    )
+    result: Any = rgb_from_planes(planes, Conversion("bt601", "limited", 8, "4:2:0", "left"))
+    return np.asarray(result, np.uint8)
+
+
 def _intra(encoder: str, options: dict[str, str]) -> Callable[[Rgb, float, np.random.Generator], Rgb]:
     def spoil(rgb: Rgb, crf: float, rng: np.random.Generator) -> Rgb:
         import av
@@ -62,18 +79,7 @@ def _intra(encoder: str, options: dict[str, str]) -> Callable[[Rgb, float, np.ra
                 for packet in video.encode(frame):
                     packet.dts = packet.pts  # x265 leaves it unset for a stream of one picture
                     container.mux(packet)
-        stream.seek(0)
-        with av.open(stream, "r") as container:
-            decoded = next(container.decode(video=0)).to_ndarray(format="yuv420p").reshape(-1)
-        height, width = rgb.shape[:2]
-        luma, chroma = height * width, height * width // 4
-        planes = (
-            decoded[:luma].reshape(height, width),
-            decoded[luma : luma + chroma].reshape(height // 2, width // 2),
-            decoded[luma + chroma :].reshape(height // 2, width // 2),
-        )
-        result: Any = rgb_from_planes(planes, Conversion("bt601", "limited", 8, "4:2:0", "left"))
-        return np.asarray(result, np.uint8)
+        return decoded(stream, *rgb.shape[:2])
 
     return spoil
 

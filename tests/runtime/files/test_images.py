@@ -268,7 +268,7 @@ def test_a_numbered_name_is_one_picture(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     for name in ("deep%03d.png", "pipe:0"):
         Path(name).write_bytes(png16(DEEP))
-        (frame,) = FileFrames(Path(name))
+        (frame,) = FileFrames(name)
         assert np.array_equal(frame, DEEP)  # type: ignore[arg-type]
 
 
