@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime import Certificate, Certifier, Conversion, ConversionError, ParameterError, VideoError
 from runtime.noise import read_secret
+from runtime.results import patch_size
 
 _Look = tuple[tuple[int, ...], Conversion]
 """Rows and columns of a frame, and how it becomes RGB."""
@@ -18,11 +19,20 @@ _REPEATED = ": were frames repeated to even out their rate? ffmpeg -fps_mode pas
 
 
 def open_certifier(
-    model: str | None = None, *, secret_file: str | None = None, public_seed: int | None = None, **claims: Any
+    model: str | None = None,
+    *,
+    secret_file: str | None = None,
+    public_seed: int | None = None,
+    patch: str | None = None,
+    **claims: Any,
 ) -> Certifier:
-    """A certifier from the options hosts have: names of files instead of contents. ``claims``: as for Certifier."""
+    """A certifier from the options hosts have: names of files instead of contents, ``patch`` as in 64x64.
+
+    ``claims``: as for Certifier.
+    """
     secret = read_secret(Path(secret_file)) if secret_file else None
-    return Certifier(model or None, secret=secret, public_seed=public_seed, **claims)
+    rectangle = patch_size(patch) if patch else None
+    return Certifier(model or None, secret=secret, public_seed=public_seed, patch=rectangle, **claims)
 
 
 class Session:

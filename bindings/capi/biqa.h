@@ -54,7 +54,7 @@ typedef struct biqa_certifier biqa_certifier;
 
 typedef struct biqa_config {
     uint64_t struct_size;
-    const char *model;       /* bundle, directory or .zip; NULL: the one that ships */
+    const char *model;       /* bundle, directory or .zip, or the name of one that ships; NULL: the default one */
     const char *device;      /* NULL: "cpu" */
     const char *scope;       /* NULL: "smoothed"; or "reported" */
     double epsilon;          /* L2 radius on the source RGB frame, values in [0, 1]; 0: the model's default */
@@ -66,6 +66,9 @@ typedef struct biqa_config {
     const char *secret_file; /* instead of secret: a file that holds it */
     int64_t public_seed;     /* instead of a secret, for tests: used where flags has BIQA_PUBLIC_SEED */
     uint64_t flags;
+    double levels;           /* with a model of tiles, in place of epsilon: grey levels */
+    int64_t patch_width;     /* with a model of tiles, in place of epsilon: a rectangle that may hold anything */
+    int64_t patch_height;
 } biqa_config;
 
 #define BIQA_PUBLIC_SEED 1u /* flags of biqa_config */
@@ -88,7 +91,7 @@ typedef struct biqa_result {
     uint64_t struct_size;
     double score;            /* NaN where the call failed */
     double lower, upper;     /* the certified interval; infinite where nothing is certified */
-    double epsilon, alpha;   /* what was certified */
+    double epsilon, alpha;   /* what was certified; epsilon is 0 where levels or a patch were: the record has them */
     int64_t samples;         /* noisy copies asked for */
     int64_t drawn;           /* noisy copies scored */
     int64_t failed_samples;  /* of which not finite; they count against both bounds */
@@ -97,7 +100,7 @@ typedef struct biqa_result {
     char scores_sha256[72];  /* hex, of the scores as little-endian float32 */
 } biqa_result;
 
-#define BIQA_ABSTAINED 1u /* flags of biqa_result: a bound is infinite; the record says how many samples would do */
+#define BIQA_ABSTAINED 1u /* flags of biqa_result: a bound is infinite, or of tiles the whole range; see the record */
 #define BIQA_ASSUMED 2u   /* matrix, range or chroma location was assumed; the record says which, and what */
 
 /* "0.1.0": of the library. Needs no Python. */

@@ -1,6 +1,7 @@
 /* A host in plain C: certifies a PPM file, or every frame of a file of raw planes.
  *
  *     biqa-example [--model M] [--epsilon E] [--samples N] [--secret-file F] [--json] photo.ppm
+ *     biqa-example --model tiles --levels 1 --patch 64x64 photo.ppm
  *     biqa-example --raw 1920x1080:4:2:0:10 --matrix bt709 --range limited --siting left clip.yuv
  *
  * Prints a line a frame, the score and its interval, or with --json the record. Exit status 0, or 2 for an error.
@@ -133,7 +134,8 @@ int main(int count, char **arguments) {
         {"samples", required_argument, 0, 'n'}, {"secret-file", required_argument, 0, 's'},
         {"json", no_argument, 0, 'j'},         {"raw", required_argument, 0, 'r'},
         {"matrix", required_argument, 0, 'x'}, {"range", required_argument, 0, 'g'},
-        {"siting", required_argument, 0, 'c'}, {0, 0, 0, 0}};
+        {"siting", required_argument, 0, 'c'}, {"levels", required_argument, 0, 'l'},
+        {"patch", required_argument, 0, 'p'},  {0, 0, 0, 0}};
     biqa_config config = {.struct_size = sizeof config};
     job job = {.planes = {.struct_size = sizeof job.planes}};
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
@@ -147,6 +149,11 @@ int main(int count, char **arguments) {
         case 'r':
             if (!parse_raw(optarg, &job.planes))
                 return complain(optarg, "is not like 1920x1080:4:2:0:10");
+            break;
+        case 'l': config.levels = strtod(optarg, &end); break;
+        case 'p':
+            config.patch_width = strtol(optarg, &end, 10);
+            config.patch_height = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
             break;
         case 'x': job.planes.matrix = optarg; break;
         case 'g': job.planes.range = optarg; break;

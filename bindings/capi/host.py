@@ -58,6 +58,9 @@ def create(
     secret_file: bytes | None,
     public_seed: int,
     flags: int,
+    levels: float = 0.0,
+    patch_width: int = 0,
+    patch_height: int = 0,
 ) -> tuple[int, str, Host | None]:
     """errno, message and the host of one handle. Zero and None stand for the defaults, as ``biqa_config`` says."""
     try:
@@ -74,6 +77,8 @@ def create(
             None if model is None else os.fsdecode(model),
             device=_text(device) or "cpu",
             epsilon=epsilon or None,
+            levels=levels or None,
+            patch=(patch_width, patch_height) if patch_width or patch_height else None,
             alpha=alpha or None,
             samples=samples or None,
             scope=cast(Scope, _text(scope) or "smoothed"),

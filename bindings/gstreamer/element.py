@@ -30,6 +30,7 @@ _FLAGS = GObject.ParamFlags.READWRITE
 
 
 _MODEL = "; -1: the model's"
+_CLAIMS = ("epsilon", "levels", "alpha", "samples", "scope", "threads")
 
 
 def _text(name: str, blurb: str) -> tuple[Any, ...]:
@@ -37,8 +38,10 @@ def _text(name: str, blurb: str) -> tuple[Any, ...]:
 
 
 _PROPERTIES = {
-    "model": _text("model", "Bundle, a directory or .zip; unset: the one that ships"),
+    "model": _text("model", "Bundle, a directory or .zip, or the name of one that ships; unset: the default one"),
     "epsilon": (float, "epsilon", f"L2 radius on the RGB frame in [0,1]{_MODEL}", -1.0, 1e9, -1.0, _FLAGS),
+    "levels": (float, "levels", "With a model of tiles: grey levels in place of epsilon", -1.0, 1e9, -1.0, _FLAGS),
+    "patch": _text("patch", "With a model of tiles: WIDTHxHEIGHT of a rectangle that may hold anything"),
     "alpha": (float, "alpha", f"Error, of all frames if it is known how many{_MODEL}", -1.0, 1.0, -1.0, _FLAGS),
     "samples": (int, "samples", f"Noisy copies a frame{_MODEL}", _UNSET, 10**9, _UNSET, _FLAGS),
     "scope": (str, "scope", "What the interval covers: smoothed or reported", "smoothed", _FLAGS),
@@ -126,7 +129,8 @@ class Biqa(GstBase.BaseTransform):  # type: ignore[misc]
             given.get("model"),
             secret_file=given.get("secret-file"),
             public_seed=_seed(given.get("public-seed")),
-            **{name: given[name] for name in ("epsilon", "alpha", "samples", "scope", "threads") if name in given},
+            patch=given.get("patch"),
+            **{name: given[name] for name in _CLAIMS if name in given},
         )
         self._begin()
 

@@ -41,6 +41,8 @@ def Certify(  # noqa: N802
     *,
     model: str | None = None,
     epsilon: float | None = None,
+    levels: float | None = None,
+    patch: str | None = None,
     alpha: float | None = None,
     samples: int | None = None,
     scope: str = "smoothed",
@@ -57,7 +59,7 @@ def Certify(  # noqa: N802
 
     α is shared by all certified frames of the clip, whose number VapourSynth knows. ``subsample``: certify every N-th
     frame; the others carry none of the props. ``probe``: the file behind the clip, which is then checked, and must have
-    as many frames; its colours are used. The other options are those of ``runtime.Certifier`` and of
+    as many frames; its colours are used. ``patch``: as in "64x64". The other options are those of ``runtime.Certifier`` and of
     ``biqa certify``. Raises vapoursynth.Error, here or when a frame is asked for.
     """
     try:
@@ -69,8 +71,8 @@ def Certify(  # noqa: N802
             raise VideoError(f"{_NAME} has {clip.num_frames} frames, and {probe} holds {file.count}")
         told = told_tags(matrix, range, chroma_location)
         certifier = open_certifier(
-            model, secret_file=secret_file, public_seed=public_seed, epsilon=epsilon, alpha=alpha, samples=samples,
-            scope=scope, threads=threads,
+            model, secret_file=secret_file, public_seed=public_seed, epsilon=epsilon, levels=levels, patch=patch,
+            alpha=alpha, samples=samples, scope=scope, threads=threads,
         )  # fmt: skip
         jointly = math.ceil(clip.num_frames / subsample)
         certifier.refuse_too_few(_NAME, frames=jointly)

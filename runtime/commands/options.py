@@ -13,6 +13,7 @@ from ..errors import ParameterError
 from ..files.file_frames import FileFrames
 from ..frames.planes import MATRICES, RANGES
 from ..noise.keys import read_secret
+from ..results import tampering
 from ..results.pooled import BOUNDS
 from .progress import Bar
 
@@ -22,7 +23,9 @@ MOST_SAMPLES = 10**9
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options that choose and place the engine."""
-    parser.add_argument("--model", type=Path, help="bundle (directory or .zip); default the one that ships")
+    parser.add_argument(
+        "--model", type=Path, help="bundle (directory or .zip), or the name of one that ships: default, tiles"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; another one is never used in its place")
     parser.add_argument(
         "--precision",
@@ -88,10 +91,10 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
 
 def patch_size(text: str) -> tuple[int, int]:
     """``WIDTHxHEIGHT`` in pixels."""
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 64x64, in pixels")
-    return int(sides[0]), int(sides[1])
+    try:
+        return tampering.patch_size(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:

@@ -122,5 +122,13 @@ class Tampering:
         return {key: value for key, value in given.items() if value is not None}
 
 
+def patch_size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels of ``WIDTHxHEIGHT``, as command lines and hosts give it. Raises ParameterError."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise ParameterError(f"patch {text!r} is not a size such as 64x64, in pixels")
+    return int(sides[0]), int(sides[1])
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -18,7 +18,8 @@ class Config(ctypes.Structure):
     _fields_ = [
         *[("struct_size", WORD), ("model", CHARS), ("device", CHARS), ("scope", CHARS), ("epsilon", DOUBLE)],
         *[("alpha", DOUBLE), ("samples", LONG), ("threads", LONG), ("secret", CHARS), ("secret_size", WORD)],
-        *[("secret_file", CHARS), ("public_seed", LONG), ("flags", WORD)],
+        *[("secret_file", CHARS), ("public_seed", LONG), ("flags", WORD), ("levels", DOUBLE)],
+        *[("patch_width", LONG), ("patch_height", LONG)],
     ]
 
 

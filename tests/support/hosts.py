@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,15 @@ COLOURS = ("matrix", "range", "chroma_location")
 PIPE = ("-map", "0:v:0", "-fps_mode", "passthrough", "-strict", "-1", "-f", "yuv4mpegpipe", "-")
 
 
+Tampering = Mapping[str, Any]
+NONE: Tampering = {}
+
+
+def as_text(tampering: Tampering) -> dict[str, str]:
+    """As command lines take it: levels "1", patch "8x4"."""
+    return {n: f"{v[0]}x{v[1]}" if n == "patch" else f"{v:g}" for n, v in tampering.items()}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """``records``: one a certified frame, in order. ``message``: what went wrong; empty if nothing did."""
@@ -39,13 +48,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Host:
-    """``run``: (file, model, secret file, probe it?) → outcome. ``lacks``: why it cannot be started, or None.
+    """``run``: (file, model, secret file, probe it?, tampering) → outcome. ``lacks``: why it cannot be started, or None.
+
+    Tampering: of tiles, the keys and values of the record's: ``levels``, ``patch``.
 
     ``reads``: the file is read by the runtime's own reader, so that there is nothing to probe.
     """
 
     name: str
-    run: Callable[[Path, Path, Path, bool], Outcome]
+    run: Callable[..., Outcome]
     lacks: Callable[[], str | None]
     reads: bool = False
 
@@ -55,21 +66,22 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
 
 
-def pyav(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+def pyav(path: Path, model: Path, secret: Path, probe: bool, tampering: Tampering = NONE) -> Outcome:
     """The runtime's own reader, which always looks at the file."""
     try:
         source = FileFrames(path)
-        with Certifier(model, secret=read_secret(secret)) as certifier:
+        with Certifier(model, secret=read_secret(secret), **tampering) as certifier:
             return Outcome([made.to_dict() for made in certifier.stream(list(source), jointly=len(source))])
     except BiqaError as error:
         return Outcome(message=str(error))
 
 
-def ffmpeg(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+def ffmpeg(path: Path, model: Path, secret: Path, probe: bool, tampering: Tampering = NONE) -> Outcome:
     """``ffmpeg | python -m bindings.ffmpeg``, with bash's pipefail."""
     log = path.with_suffix(".log.json")
     host = [sys.executable, "-m", "bindings.ffmpeg", *("--model", str(model), "--secret-file", str(secret), "--quiet")]
     host += ["--json", str(log), *(["--probe", str(path)] if probe else [])]
+    host += [word for name, value in as_text(tampering).items() for word in (f"--{name}", value)]
     with subprocess.Popen([*DECODE, "-i", str(path), *PIPE], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as decoder:
         done = subprocess.run(host, stdin=decoder.stdout, capture_output=True, text=True, env=environment())
         assert decoder.stdout is not None
@@ -85,9 +97,10 @@ def ffmpeg(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
     return Outcome([{**made["inputs"][0]["certificate"], **frame["certificate"]} for frame in made["frames"]])
 
 
-def gstreamer(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+def gstreamer(path: Path, model: Path, secret: Path, probe: bool, tampering: Tampering = NONE) -> Outcome:
     """``gst-launch-1.0 … ! biqa ! fakesink``."""
     element = ["biqa", f"model={model}", f"secret-file={secret}", *([f"probe={path}"] if probe else [])]
+    element += [f"{name}={value}" for name, value in as_text(tampering).items()]
     done = launch("filesrc", f"location={path}", "!", "decodebin", "!", *element, "!", "fakesink")
     errors = re.findall(r"^ERROR: (?:from element .*?: )?(.*)$", done.stderr, re.MULTILINE)
     if done.returncode or errors:
@@ -123,14 +136,16 @@ def messages(printed: str) -> list[dict[str, str]]:
     return made
 
 
-def capi(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+def capi(path: Path, model: Path, secret: Path, probe: bool, tampering: Tampering = NONE) -> Outcome:
     """libbiqa, given the planes that the runtime's reader decodes, and of their colours what the stream says."""
     prefix = libbiqa()
     assert isinstance(prefix, Path)
     records = []
     try:
         source = FileFrames(path)
-        config = {"model": str(model).encode(), "secret_file": str(secret).encode()}
+        config: dict[str, Any] = {"model": str(model).encode(), "secret_file": str(secret).encode()}
+        width, height = tampering.get("patch", (0, 0))
+        config |= {"levels": tampering.get("levels", 0.0), "patch_width": width, "patch_height": height}
         handle = cabi.Handle(cabi.load(prefix / "lib" / "libbiqa.so"), **config, alpha=0.001 / len(source))
         for planes, conversion in source:
             colours = conversion.to_dict()
@@ -166,9 +181,11 @@ def no_libbiqa() -> str | None:
     return made if isinstance(made := libbiqa(), str) else None
 
 
-def vapoursynth(path: Path, model: Path, secret: Path, probe: bool) -> Outcome:
+def vapoursynth(path: Path, model: Path, secret: Path, probe: bool, tampering: Tampering = NONE) -> Outcome:
     """A script that reads with L-SMASH Works, in a Python that has VapourSynth."""
-    done = vs_script("certify.py", str(path), str(model), str(secret), *(["probe"] if probe else []))
+    options = {**tampering, **({"patch": as_text(tampering)["patch"]} if "patch" in tampering else {})}
+    files = [str(path), str(model), str(secret)]
+    done = vs_script("certify.py", *files, json.dumps(options), *(["probe"] if probe else []))
     if done.returncode:
         return Outcome(message=done.stderr or f"died with status {done.returncode}")
     return Outcome([json.loads(line) for line in done.stdout.splitlines()])

@@ -20,10 +20,10 @@
 #include "biqa.h"
 
 /* Text all of them: frei0r's numbers lie in [0, 1]. */
-enum { LOG, MODEL, EPSILON, ALPHA, SAMPLES, SCOPE, SECRET_FILE, THREADS, SUBSAMPLE, PARAMETERS };
+enum { LOG, MODEL, EPSILON, ALPHA, SAMPLES, SCOPE, SECRET_FILE, THREADS, SUBSAMPLE, LEVELS, PATCH, PARAMETERS };
 static const char *const NAMES[PARAMETERS][2] = {
     {"log", "file that the log is appended to; without one nothing is certified"},
-    {"model", "bundle, directory or .zip; empty: the one that ships"},
+    {"model", "bundle, directory or .zip, or the name of one that ships; empty: the default one"},
     {"epsilon", "L2 radius on the RGB frame, values in [0, 1]; empty: the model's default"},
     {"alpha", "error of each frame's certificate; empty: the model's default"},
     {"samples", "noisy copies a frame; empty: the model's default"},
@@ -31,6 +31,8 @@ static const char *const NAMES[PARAMETERS][2] = {
     {"secret_file", "at least 16 random bytes, kept to replay; empty: drawn for this process"},
     {"threads", "CPU threads of the engine; empty: all cores"},
     {"subsample", "certify every N-th frame; empty: every one"},
+    {"levels", "with a model of tiles, in place of epsilon: grey levels"},
+    {"patch", "with a model of tiles, in place of epsilon: WIDTHxHEIGHT of a rectangle that may hold anything"},
 };
 
 typedef struct {
@@ -104,6 +106,22 @@ static double number(filter *self, int which) {
     return value;
 }
 
+/* The parameter patch into the configuration. Stops where it is not like 64x64. */
+static void patch(filter *self, biqa_config *config) {
+    const char *text = self->values[PATCH];
+    int width, height, rest = 0;
+    if (self->failed || !text[0])
+        return;
+    if (sscanf(text, "%9dx%9d%n", &width, &height, &rest) != 2 || text[rest] || width < 1 || height < 1) {
+        char why[256];
+        snprintf(why, sizeof why, "patch is WIDTHxHEIGHT in pixels, as in 64x64, not \"%.100s\"", text);
+        stop(self, why);
+        return;
+    }
+    config->patch_width = width;
+    config->patch_height = height;
+}
+
 /* With the first frame: hosts set the parameters after they made the filter. */
 static void start(filter *self) {
     self->started = 1;
@@ -129,6 +147,8 @@ static void start(filter *self) {
     }
     biqa_config config = {.struct_size = sizeof config};
     config.epsilon = number(self, EPSILON);
+    config.levels = number(self, LEVELS);
+    patch(self, &config);
     config.alpha = number(self, ALPHA);
     config.samples = (int64_t)number(self, SAMPLES);
     config.threads = (int64_t)number(self, THREADS);
