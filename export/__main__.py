@@ -102,6 +102,9 @@ def _parser() -> Parser:
     )
     make.add_argument("--int8", action="store_true", help="add the graph in int8, for CPUs, where its scores allow it")
     make.add_argument(
+        "--half-weights", action="store_true", help="store weights that are half floats as such: smaller, same scores"
+    )
+    make.add_argument(
         "--target",
         action="append",
         choices=["onnx", *TARGETS],
@@ -186,6 +189,7 @@ def _build(options: argparse.Namespace) -> int:
         fp16=options.fp16,
         int8=options.int8,
         keep_fp32=options.keep_fp32,
+        half_weights=options.half_weights,
         report=report,
     )
     for request in requests:

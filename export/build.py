@@ -25,8 +25,9 @@ from .checks.parity import Measurement, check_parity, onnx_scores, torch_scores,
 from .checks.photographs import PHOTOGRAPHS, noisy, unit
 from .checks.pure_function import check_finite, check_function
 from .describe import summarise
+from .graph.half_weights import with_half_weights
 from .graph.onnx_export import check_graph, export_graph, trace_shape
-from .networks.catalogue import MODEL_CARD, SHIPPED_METRIC, denoiser_for
+from .networks.catalogue import SHIPPED_METRIC, denoiser_for
 from .networks.fused import Fused, check_contract
 from .networks.load import Loaded, load_denoiser, load_metric
 from .precision.fp16 import to_fp16
@@ -37,6 +38,7 @@ from .report import Report, silent
 
 SIGMA, DOWNSCALE = 0.12, 2
 NAME = "biqa"
+CARD = "MODEL_CARD.md"
 
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
 """The variants' names in the manifest's parity table."""
@@ -67,6 +69,7 @@ def build(
     fp16: bool = False,
     int8: bool = False,
     keep_fp32: Sequence[str] = (),
+    half_weights: bool = False,
     report: Report = silent,
 ) -> Bundle:
     """Export a metric behind a denoiser and write the bundle: a directory, or a file that ends in ``.zip``.
@@ -78,6 +81,7 @@ def build(
     by itself; ``aggregate``: "mean" (the default), "trimmed_mean" or "median" of a frame's tiles, ``trim``: what a
     trimmed mean drops at each end. ``score_range``, ``lower_is_better``: override what is known of
     the metric. ``fp16``, ``int8``: add the graph in fp16, in int8, with the layers named in ``keep_fp32`` left in fp32.
+    ``half_weights``: store what is a half float as one, in half the bytes and with the same scores.
     ``report`` is called with a line before each stage and for each warning.
     Raises ExportError with what is wrong and what to do, DependencyError, BundleError; then nothing is written.
     """
@@ -103,8 +107,9 @@ def build(
 
     report("exporting to ONNX")
     data = export_graph(fused, contract)
-    graph = onnx_scores(data, contract)
-    summary = summarise(data)
+    stored = with_half_weights(data) if half_weights else data
+    graph = onnx_scores(stored, contract)
+    summary = summarise(stored)
     report(f"the graph has {summary.nodes} nodes and {summary.parameters:,} parameters in {summary.bytes / 1e6:.2f} MB")
     check_function(graph, "the graph", contract, trace_height, trace_width)
 
@@ -121,13 +126,14 @@ def build(
     if tile is not None and score.range is None:
         raise ExportError("tiles are bounded together, which takes a range of scores: state it with --score-range")
 
-    contents, parities = {MODEL: data}, {FP32: parity}
+    contents, parities = {MODEL: stored}, {FP32: parity}
     if fp16:
         contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
     if int8:
         contents[GRAPHS[INT8]], parities[INT8] = _int8_variant(data, contract, score, keep_fp32, report)
-    if (loaded_metric.shipped or (loaded_denoiser and loaded_denoiser.shipped)) and MODEL_CARD.is_file():
-        contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
+    card = loaded_metric.card or (loaded_denoiser.card if loaded_denoiser else None)
+    if card is not None and card.is_file():
+        contents[CARD] = card.read_bytes()
     manifest = Manifest(
         name=name,
         files={file: file_entry(content) for file, content in contents.items()},

@@ -59,8 +59,8 @@ def Certify(  # noqa: N802
 
     α is shared by all certified frames of the clip, whose number VapourSynth knows. ``subsample``: certify every N-th
     frame; the others carry none of the props. ``probe``: the file behind the clip, which is then checked, and must have
-    as many frames; its colours are used. ``patch``: as in "64x64". The other options are those of ``runtime.Certifier`` and of
-    ``biqa certify``. Raises vapoursynth.Error, here or when a frame is asked for.
+    as many frames; its colours are used. ``patch``: as in "64x64". The other options are those of
+    ``runtime.Certifier`` and of ``biqa certify``. Raises vapoursynth.Error, here or when a frame is asked for.
     """
     try:
         if subsample < 1:

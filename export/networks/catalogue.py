@@ -27,7 +27,7 @@ class Entry:
 
     ``spec``: ``package.module:factory``. ``weights``: safetensors file. ``score``: None for a denoiser.
     ``sigma``: the noise level it was trained at, on the engine's domain; None for a metric. ``denoiser``: of a metric,
-    the one that was trained for it.
+    the one that was trained for it. ``card``: the model card that describes it.
     """
 
     spec: str
@@ -37,6 +37,7 @@ class Entry:
     score: ScoreContract | None = None
     sigma: float | None = None
     denoiser: str = OTHER_DENOISER
+    card: Path = MODEL_CARD
 
 
 _SCORE = ScoreContract(0.0, 100.0, higher_is_better=True)

@@ -45,14 +45,14 @@ class Loaded:
     """A module in evaluation mode and its entry in the manifest.
 
     ``score``: what is known of a metric's scores, None if nothing. ``sigma``: the noise a denoiser was trained
-    at, None if unknown. ``shipped``: it is one of ours with our weights, which the model card describes.
+    at, None if unknown. ``card``: the model card of one of ours with our weights, None of others.
     """
 
     module: nn.Module
     part: Part
     score: ScoreContract | None = None
     sigma: float | None = None
-    shipped: bool = False
+    card: Path | None = None
 
 
 def load_metric(
@@ -104,7 +104,7 @@ def _load(
         )
     # Other weights in our architecture are neither our version nor under our licence.
     part = Part(spec, entry.version if shipped else UNSTATED, entry.licence if shipped else UNSTATED, entry.spec)
-    found = Loaded(module, part, entry.score, entry.sigma if shipped else None, shipped)
+    found = Loaded(module, part, entry.score, entry.sigma if shipped else None, entry.card if shipped else None)
     return _finish(found, entry.weights if shipped else weights, licence, version)
 
 

@@ -21,7 +21,10 @@ from .manifest import GRAPHS, MANIFEST, FileEntry, Manifest
 MANIFEST_LIMIT = 1 << 20
 """A manifest larger than this many bytes is refused unread."""
 
-DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "default"
+SHIPPED = Path(__file__).parents[1] / "models"
+"""The bundles that ship with the package, each in a folder of its name."""
+
+DEFAULT_BUNDLE = SHIPPED / "default"
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,20 @@ def _read(bundle: Path, name: str, limit: int) -> bytes:
 
 
 def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
-    """Open a bundle directory or ``.zip``; None opens the default model that ships with the package.
+    """Open a bundle directory or ``.zip``, or one that ships by its name; None opens the default one that ships.
 
     Only the manifest is read here; files are checked as they are read. Raises BundleError.
 
     >>> import runtime
     >>> runtime.open_bundle().manifest.name
     'biqa'
+    >>> runtime.open_bundle("default").manifest.input.sigma
+    0.12
     """
-    where = DEFAULT_BUNDLE if path is None else Path(path)
+    where = find_bundle(path)
     if not where.exists():
-        raise BundleError(f"no bundle at {where}: build one with `biqa build --out {where}`")
+        names = ", ".join(shipped_names())
+        raise BundleError(f"no bundle at {where}: build one with `biqa build --out {where}`, or name one of {names}")
     if not (where.is_dir() or where.is_file()):
         raise BundleError(f"{where} is not a bundle: it is neither a directory nor a .zip file")
     data = _read(where, MANIFEST, MANIFEST_LIMIT)
@@ -104,6 +110,21 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     except UnicodeDecodeError:
         raise BundleError(f"{where}: {MANIFEST} is not UTF-8") from None
     return Bundle(where, Manifest.from_json(text))
+
+
+def shipped_names() -> list[str]:
+    """Names that ``open_bundle`` takes for the bundles that ship."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / MANIFEST).is_file())
+
+
+def find_bundle(path: str | os.PathLike[str] | None) -> Path:
+    """Where a bundle is. A file of that path, or a folder with a manifest, comes before a bundle that ships."""
+    if path is None:
+        return DEFAULT_BUNDLE
+    where = Path(path)
+    if where.is_file() or (where / MANIFEST).is_file():
+        return where
+    return SHIPPED / where if str(where) in shipped_names() else where
 
 
 def file_entry(data: bytes) -> FileEntry:

@@ -120,16 +120,15 @@ def test_catalogue_pair_carries_its_card_and_verifies_alone(
     weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     score = ScoreContract(0.0, 1.0, higher_is_better=False)
-    metrics = {"tiny": Entry(f"{SUPPORT / 'outsider.py'}:Sharpness", weights["metric"], "3", "MIT", score)}
+    card = tmp_path / "MODEL_CARD_tiny.md"
+    card.write_text("# What it was trained on\n")
+    metrics = {"tiny": Entry(f"{SUPPORT / 'outsider.py'}:Sharpness", weights["metric"], "3", "MIT", score, card=card)}
     denoisers = {"dim": Entry(f"{SUPPORT / 'outsider.py'}:smoother", weights["denoiser"], "4", "MIT", sigma=0.12)}
     # `export.build` and `export.verify` are the functions of those names.
-    build, load, verify = (import_module(f"export.{name}") for name in ("build", "networks.load", "verify"))
+    load, verify = (import_module(f"export.{name}") for name in ("networks.load", "verify"))
     for module in (load, verify):
         monkeypatch.setattr(module, "METRICS", metrics)
         monkeypatch.setattr(module, "DENOISERS", denoisers)
-    card = tmp_path / "MODEL_CARD.md"
-    card.write_text("# What it was trained on\n")
-    monkeypatch.setattr(build, "MODEL_CARD", card)
     lines: list[str] = []
     bundle = export.build(
         "tiny", "dim", sigma=0.25, batch=1, size=(16, 24), out=tmp_path / "tiny.zip", report=lines.append

@@ -48,9 +48,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Host:
-    """``run``: (file, model, secret file, probe it?, tampering) → outcome. ``lacks``: why it cannot be started, or None.
+    """``run``: (file, model, secret file, probe it?, tampering) → outcome. Tampering of tiles: ``levels``, ``patch``.
 
-    Tampering: of tiles, the keys and values of the record's: ``levels``, ``patch``.
+    ``lacks``: why it cannot be started, or None.
 
     ``reads``: the file is read by the runtime's own reader, so that there is nothing to probe.
     """

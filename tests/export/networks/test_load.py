@@ -147,7 +147,7 @@ def test_catalogue_with_weights_of_another(tmp_path: Path) -> None:
     state = load_metric("training.networks.mobilenet:mobilenet_v1_050").module.state_dict()
     save_file(state, tmp_path / "w.safetensors")
     loaded = load_metric("mobilenet_v1_050", tmp_path / "w.safetensors")
-    assert (loaded.part.licence, loaded.part.version, loaded.shipped) == ("unstated", "unstated", False)
+    assert (loaded.part.licence, loaded.part.version, loaded.card) == ("unstated", "unstated", None)
     assert loaded.score == METRICS["mobilenet_v1_050"].score
 
 

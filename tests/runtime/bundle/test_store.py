@@ -23,7 +23,7 @@ from runtime.bundle.manifest import (
     Profile,
     ScoreContract,
 )
-from runtime.bundle.store import Bundle, file_entry, open_bundle, write_bundle
+from runtime.bundle.store import Bundle, file_entry, open_bundle, shipped_names, write_bundle
 from runtime.errors import BundleError
 
 MODEL = b"not really a network"
@@ -394,3 +394,22 @@ def test_keys_of_tiles_that_do_not_fit_are_refused(table: str, changed: dict[str
     tree[table].update(changed)
     with pytest.raises(BundleError, match=r"input\.tile or score\.aggregate|a size or count"):
         Manifest.from_json(json.dumps(tree))
+
+
+def test_a_bundle_that_ships_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "default" in shipped_names()
+    assert open_bundle("default") == open_bundle()
+    (tmp_path / "default").mkdir()  # a folder of that name that is no bundle
+    assert open_bundle(Path("default")) == open_bundle()
+    with pytest.raises(BundleError, match=r"no bundle at other: build one .*, or name one of default"):
+        open_bundle("other")
+    for name in ("../models/default", "nowhere/default", "./sub/default"):
+        with pytest.raises(BundleError, match="no bundle at"):
+            open_bundle(name)
+
+
+def test_a_bundle_of_ones_own_comes_before_one_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = make(Path("default"))
+    assert open_bundle("default") == ours != open_bundle()
