@@ -12,7 +12,7 @@ GPU_BIN := $(GPU_VENV)/bin
 GPU_BUNDLE := build/gpu
 HAS_GPU := import ctypes; raise SystemExit(ctypes.CDLL("libcuda.so.1").cuInit(0))
 
-.PHONY: demo formats corpus test test-long test-tensorrt test-pycuda gpu-check lint model levels clean
+.PHONY: demo formats corpus torture fuzz test test-long test-tensorrt test-pycuda gpu-check lint model levels clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -24,6 +24,17 @@ test: $(VENV)/test.stamp lint
 
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m long
+
+# Damage, hostile input, load and properties: seeded, some 20 minutes on two cores. Writes docs/reliability.md.
+# `make test` runs its short form.
+torture: $(VENV)/test.stamp
+	BIQA_EXAMPLES=300 $(BIN)/python -m tests.torture --write
+
+# Coverage-guided fuzzing of the readers, SECONDS for each.
+SECONDS ?= 60
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # Compiles engines with TensorRT-RTX, which takes no GPU but wheels of 95 MB: not part of `make test`.
 test-tensorrt: $(VENV)/tensorrt.stamp

@@ -3,8 +3,9 @@
 The number of frames is known before the first is scored, because α is split over it: the file is decoded once for
 that, and :class:`Scan` keeps what was found. Its packets are compared with the number the container declares, and its
 structure is checked for a missing end (``containers.py``, which also says what cannot be seen). Decoding is strict
-(``err_detect=explode``, no frame threads, which lose damaged frames in silence), and a file that decodes to another
-number of frames than it holds packets to be shown is damaged. Packets of no bytes (AVI's dropped frames) and hidden
+(``err_detect=explode``, no frame threads, which lose damaged frames in silence), a decoder that only logs its errors is
+listened to (``decoder_log.py``), and a file that decodes to another number of frames than it holds packets to be shown
+is damaged. Packets of no bytes (AVI's dropped frames) and hidden
 frames of VP8 and VP9 are not to be shown.
 
 Frames come as they are displayed: turned as the display matrix says, plane by plane as FFmpeg does it.
@@ -37,6 +38,7 @@ from ..frames.planes import Conversion, rgb_from_planes
 from ..install import pip_install
 from .chroma_location import chroma_location
 from .containers import check_whole
+from .decoder_log import ONLY_LOGGED, logged_errors
 from .orientation import TURNS, matrix_orientation, swaps_sides, turned_planes
 from .tracks import Track, tracks
 
@@ -245,26 +247,31 @@ class VideoReader:
             stream = self._video_stream(container)
             strict(stream.codec_context)
             codec, declared = stream.codec_context.name, _declared(container.format.name, stream)
-            for packet in container.demux(stream):
-                if packet.size:
-                    if packet.is_corrupt:
-                        raise VideoError(f"{self.path} is cut or damaged: packet {packets} is marked corrupt")
-                    packets += 1
-                    unseen = is_hidden(codec, memoryview(packet))
-                    shown += not packet.is_discard and not unseen
-                    hidden += unseen
-                    end = (packet.pos or 0) + packet.size
-                elif packet.dts is not None:
-                    continue
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        raise VideoError(f"{self.path} is damaged: frame {frames} is corrupt")
-                    turn = self._orientation(frame)
-                    if frames and turn != orientation:
-                        raise VideoError(f"{self.path}: from frame {frames} on it is turned otherwise: split it there")
-                    orientation = turn
-                    interlaced += frame.interlaced_frame
-                    frames += 1
+            with logged_errors(self._av, codec) as errors:
+                for packet in container.demux(stream):
+                    if packet.size:
+                        if packet.is_corrupt:
+                            raise VideoError(f"{self.path} is cut or damaged: packet {packets} is marked corrupt")
+                        packets += 1
+                        unseen = is_hidden(codec, memoryview(packet))
+                        shown += not packet.is_discard and not unseen
+                        hidden += unseen
+                        end = (packet.pos or 0) + packet.size
+                    elif packet.dts is not None:
+                        continue
+                    for frame in packet.decode():
+                        if frame.is_corrupt:
+                            raise VideoError(f"{self.path} is damaged: frame {frames} is corrupt")
+                        turn = self._orientation(frame)
+                        if frames and turn != orientation:
+                            raise VideoError(
+                                f"{self.path}: from frame {frames} on it is turned otherwise: split it there"
+                            )
+                        orientation = turn
+                        interlaced += frame.interlaced_frame
+                        frames += 1
+            if errors:
+                raise VideoError(f"{self.path} is damaged: its decoder says {errors[0]!r}")
             check_whole(self.path, container.format.name, end)
             if packets < declared:
                 raise VideoError(f"{self.path} is cut or damaged: it declares {declared} frames and holds {packets}")
@@ -415,9 +422,9 @@ def open_video(
 
 
 def strict(context: Any) -> None:
-    """Every fault of the stream raises."""
+    """Every fault of the stream raises, but those of ONLY_LOGGED."""
     context.options = {"err_detect": "explode"}
-    context.thread_type = "SLICE"
+    context.thread_type = "NONE" if context.name in ONLY_LOGGED else "SLICE"
 
 
 def is_hidden(codec: str, packet: memoryview) -> bool:

@@ -6,11 +6,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from runtime.errors import VideoError
 from runtime.files.containers import check_whole
+from runtime.files.file_frames import FileFrames
 from runtime.files.video import open_video
 from tests.support.clips import write_clip
 
@@ -166,3 +168,16 @@ def test_avi_without_a_length(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(VideoError, match="never written"):
             count(path)
+
+
+def test_a_wrong_checksum_that_the_decoder_only_logs(tmp_path: Path) -> None:
+    """FFV1: the slice is made up from the frame before, and no error is raised; and the log level is put back."""
+    path = write_clip(tmp_path / "a.mkv", codec="ffv1", frames=6, options={"slicecrc": "1", "level": "3"})
+    assert len(FileFrames(path)) == 6
+    before = av.logging.get_level()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match="CRC mismatch"):
+        FileFrames(path)
+    assert av.logging.get_level() == before

@@ -1,0 +1,1 @@
+"""Fuzzing with coverage: atheris on the readers of hostile bytes. ``make fuzz``."""

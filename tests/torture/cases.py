@@ -1,0 +1,7 @@
+"""All cases, in the order in which they run."""
+
+from __future__ import annotations
+
+from . import damaged_files, hostile_text, load, properties
+
+CASES = [*hostile_text.CASES, *damaged_files.CASES, *load.CASES, *properties.CASES]
