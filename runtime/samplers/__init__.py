@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames.lattice import Lattice
-from .onnx import OnnxSampler, usable_cores
+from .cores import usable_cores
+from .onnx import OnnxSampler
 
 __all__ = ["OnnxSampler", "Sampler", "usable_cores"]
 

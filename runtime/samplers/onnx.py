@@ -36,6 +36,7 @@ from ..frames.tiles import tiling
 from ..install import pip_install
 from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
+from .cores import usable_cores
 from .feeds import MOST_TILES, Feed, FrameFeed, Run, TileFeed
 from .vnni import EXACT_PRODUCTS, exact_products
 
@@ -237,11 +238,6 @@ class OnnxSampler:
         with self._lock:
             self._closed = True
             self._release()
-
-
-def usable_cores() -> int:
-    """CPUs that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _onnxruntime() -> Any:
