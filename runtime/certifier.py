@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import check_claim, check_function, check_model, check_noise, is_count, open_sampler, to_number
@@ -29,7 +30,7 @@ from .files.file_frames import FileFrames
 from .frames.device import DeviceArray
 from .frames.input import Frame, is_frame
 from .frames.planes import Conversion
-from .noise.keys import ClipNoise
+from .noise.keys import ClipNoise, NoiseSource
 from .results.certificate import Certificate
 from .results.decisions import Better, Comparison, Gate, Verdict
 from .results.plan import Plan, plan
@@ -107,6 +108,11 @@ class Certifier:
     def sampler(self) -> Sampler:
         """The sampler in use."""
         return self._sampler
+
+    @property
+    def noise(self) -> NoiseSource:
+        """Where its noise comes from: its kind, and the commitment to its secret."""
+        return self._noisy.noise
 
     @property
     def epsilon(self) -> float:
@@ -224,6 +230,7 @@ class Certifier:
         bit_depth: int | None = None,
         tolerance: float | None = None,
         bound: str | None = None,
+        recorded: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> Iterator[Certificate]:
         """Certificates of RGB frames, or of (planes, conversion) pairs, one by one and in order.
 
@@ -233,6 +240,9 @@ class Certifier:
         ``bound``: the one that their mean is to have, as for :meth:`certify_file`. ``bit_depth``, of RGB frames, and
         ``tolerance``: as for ``certify``, each frame for itself. With ``share_noise`` all frames are read before
         the first is scored: a list, or anything with a length that gives the same frames each time.
+
+        ``recorded``: ``scores`` of certificates that an earlier stream of these frames gave, with the same arguments
+        and the same secret, by ``provenance.lattice_sha256``: they are taken in place of the model's.
         """
         if jointly is not None and not is_count(jointly):
             raise ParameterError(f"jointly is the number of frames, 1 or more, not {jointly!r}")
@@ -243,7 +253,7 @@ class Certifier:
             )
         alpha = equal_share(self.alpha, jointly or 1)
         samples = self.clip_samples(jointly or 1, bound=bound, alone=tolerance is not None)
-        noisy = replace(self._noisy, samples=samples)
+        noisy = replace(self._noisy, samples=samples, recorded=recorded or {})
         clip = noisy.clip_noise(frames, bit_depth)
         for index, frame in enumerate(frames):
             if jointly is not None and index == jointly:

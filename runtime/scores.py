@@ -13,10 +13,11 @@ a look, and once before the first where they share their noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arguments import Claim
 from .bounds.aggregates import Aggregate
@@ -52,6 +53,7 @@ class NoisySampler:
     """What draws: the sampler, the noise, n of the key and at most, and who is told of progress.
 
     ``share_noise``: the frames of a clip share one noise key. ``tampering``: that is claimed of frames of tiles.
+    ``recorded``: scores that this very noise gave before, by lattice_sha256: the sampler is not asked for them again.
     """
 
     sampler: Sampler
@@ -60,6 +62,7 @@ class NoisySampler:
     progress: Callable[[int], None] | None
     share_noise: bool = False
     tampering: Tampering | None = None
+    recorded: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def open(self, frame: Frame, bit_depth: int | None) -> OpenedFrame:
         """RGB and lattice of a frame, for this sampler."""
@@ -162,6 +165,12 @@ class FrameScores:
         scores = np.empty((count, *self.scores.shape[1:]), np.float32)
         drawn = len(self.scores)
         scores[:drawn] = self.scores
+        recorded = self._noisy.recorded.get(self._provenance.lattice_sha256, self.scores)[:count]
+        if len(recorded) > drawn:
+            if recorded.shape[1:] != self.scores.shape[1:]:
+                raise ModelError(f"recorded scores of shape {recorded.shape} are not those of this frame")
+            scores[drawn : len(recorded)] = recorded[drawn:]
+            drawn = len(recorded)
         sampler = self._noisy.sampler
         for start in range(drawn, count, CHUNK):
             size = min(CHUNK, count - start)

@@ -21,7 +21,7 @@ def check_outputs(*names: str | None, inputs: Sequence[Path | None], ndjson: boo
     """Refuse outputs that cannot be written, or that would replace one of the ``inputs``, before any time is spent."""
     places = [name if name == "-" else os.path.abspath(name) for name in names if name is not None]
     if len(places) != len(set(places)) or ("-" in places and ndjson):
-        raise ParameterError("two outputs go to the same place: give --json, --csv and --ndjson different ones")
+        raise ParameterError("two outputs go to the same place: give each output its own")
     for name in names:
         if name is not None and name != "-":
             _check_output(name)

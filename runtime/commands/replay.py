@@ -12,6 +12,7 @@ from typing import Any
 from ..certifier import Certifier
 from ..errors import RecordError
 from ..files.file_frames import FileFrames
+from ..files.listing import listed
 from ..noise.keys import noise_source, read_secret
 from ..results.certificate import Certificate
 from ..results.log import InputLog, build_log, read_log, to_json
@@ -43,7 +44,7 @@ NOT_COMPARED: tuple[tuple[str | type, ...], ...] = (
 Another engine is named where scores differ.
 """
 
-ADDED = {"alpha", "bound", "collective", "lattice_sha256", "pooled_bounds", "score_range", "why"}
+ADDED = {"alpha", "bound", "collective", "joint_claim", "lattice_sha256", "pooled_bounds", "score_range", "why"}
 """Keys that logs had not always: where a log has none of a name, it is not compared."""
 MAY_BE_ABSENT: tuple[tuple[str | type, ...], ...] = (
     ("inputs", int, "certificate", "reading"),
@@ -63,7 +64,13 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("record", type=Path, metavar="RECORD", help="log written by certify, gate or compare --json")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="the files, in the order of the log")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="the files, in the order of the log, or the folder that was named then; those that failed are left out",
+    )
     parser.add_argument("--secret-file", type=Path, help="the secret the record commits to")
     add_model_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -72,6 +79,8 @@ def add(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     log = read_log(options.record)
+    failed = {str(one.get("path")) for one in log.get("failed", ())}
+    options.inputs = [path for path in listed(options.inputs) if str(path) not in failed]
     if len(options.inputs) != len(log["inputs"]):
         raise RecordError(f"the record holds {len(log['inputs'])} files, {len(options.inputs)} were given")
     if "decision" in log:

@@ -8,7 +8,8 @@ harmonic_mean}}, aggregate_metrics``. Metric keys are ``<model>``, ``<model>_cer
   record that all its frames share; ``alpha`` is the error of its frames' intervals together, and of each pooled one;
   ``joint_alpha`` is the error of all of them together, as ``joint_claim`` says in words; ``pooled_bounds`` says which
   bound each pooled interval is (results/pooled.py), and how to make a collective one again;
-- ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs';
+- ``joint_alpha`` at the top: the error of everything in the log together, the sum of its inputs'; of several inputs
+  ``joint_claim`` says in words what holds together and what does not;
 - ``frames[i].input``, ``.frame`` and ``.certificate``: which file, which of its frames, and the part of the
   record that is the frame's own;
 - ``frameNum`` is the frame's number in its file, as libvmaf counts: 0, N, 2N with ``--subsample N``; the frames of a
@@ -171,6 +172,20 @@ def joint_claim(alpha: float, frames: int) -> str:
     )
 
 
+def claim_of_all(joint: Sequence[float]) -> str:
+    """What holds for several files at once, in words. ``joint``: the ``joint_alpha`` of each."""
+    together = min(1.0, math.fsum(joint))
+    all_at_once = (
+        f"all of them at once except with probability at most {together!r}"
+        if together < 1
+        else "nothing is claimed of all of them at once"
+    )
+    return (
+        f"What is claimed of a file holds except with the probability that its joint_alpha says, and {all_at_once}. "
+        f"For all {len(joint)} files to hold at once except with probability A, ask for --alpha A/{2 * len(joint)}."
+    )
+
+
 def first_number(before: Sequence[InputLog]) -> int:
     """``frameNum`` of the frame 0 of the file after these."""
     return sum(log.frames[-1][0] + log.subsample for log in before)
@@ -198,6 +213,7 @@ def build_log(
         "inputs": [input_entry(log, made) for log, made in zip(inputs, pools, strict=True)],
         "frames": entries,
         "joint_alpha": min(1.0, math.fsum(joint)),
+        **({"joint_claim": claim_of_all(joint)} if len(joint) > 1 else {}),
         **({} if decision is None else {"decision": dict(decision)}),
         **({"failed": [dict(one) for one in failed]} if failed else {}),
         "pooled_metrics": pooled_over(pools),
@@ -211,14 +227,17 @@ def to_json(log: Mapping[str, Any]) -> str:
 
 
 def to_csv(log: Mapping[str, Any]) -> str:
-    """A row a frame: Frame, the three metrics, abstained, input."""
+    """A row a frame: Frame, the three metrics, abstained, input, error; a row a file that failed, with its error."""
     names = list(log["frames"][0]["metrics"])
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["Frame", *names, "abstained", "input"])
+    rows.writerow(["Frame", *names, "abstained", "input", "error"])
     for entry in log["frames"]:
         values = ["" if entry["metrics"][n] is None else repr(entry["metrics"][n]) for n in names]
-        rows.writerow([entry["frameNum"], *values, int(entry["abstained"]), log["inputs"][entry["input"]]["path"]])
+        path = log["inputs"][entry["input"]]["path"]
+        rows.writerow([entry["frameNum"], *values, int(entry["abstained"]), path, ""])
+    for one in log.get("failed", ()):
+        rows.writerow(["", *("" for _ in names), "", one["path"], one["error"]])
     return text.getvalue()
 
 

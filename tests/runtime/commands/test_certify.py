@@ -101,7 +101,7 @@ def test_csv() -> None:
     with open("log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["tiny"]) for row in rows] == [f["metrics"]["tiny"] for f in log()["frames"]]
-    assert list(rows[0]) == ["Frame", "tiny", "tiny_cert_lo", "tiny_cert_hi", "abstained", "input"]
+    assert list(rows[0]) == ["Frame", "tiny", "tiny_cert_lo", "tiny_cert_hi", "abstained", "input", "error"]
 
 
 def test_subsample_numbers_frames_as_libvmaf_does() -> None:
@@ -211,7 +211,13 @@ def _damaged(name: str) -> None:
     ("arguments", "message"),
     [
         (["nothing.png"], "no such file"),
-        (["."], "not a file"),
+        (["model"], "no still and no video is in this folder"),
+        (["*.bmp"], "nothing matches *.bmp"),
+        ([], "there is no file to read"),
+        (["--files-from", "nothing.txt"], "the list nothing.txt cannot be read"),
+        (["picture.png", "--resume"], "give the --journal or the --out-dir"),
+        (["picture.png", "--journal", "-"], "take the name of a file"),
+        (["picture.png", "--out-dir", "nowhere/out"], "cannot be made"),
         (["empty.png"], "empty"),
         (["text.png"], "not a picture or a video"),
         (["cut.mp4"], "is not a picture or a video, or is damaged"),

@@ -36,8 +36,8 @@ def wrong(main: Main, words: list[str], capsys: pytest.CaptureFixture[str]) -> s
         (["certify", "a.png", "--scope", "all"], "argument --scope: invalid choice: 'all' (choose from"),
         (["certify", "a.png", "--espilon", "1"], "unrecognized arguments: --espilon 1; python -m runtime --help"),
         (
-            ["certify"],
-            "the following arguments are required: INPUT; python -m runtime certify --help ",
+            ["gate", "--at-least", "1"],
+            "the following arguments are required: INPUT; python -m runtime gate --help ",
         ),
         (["gate", "a.png"], "the following arguments are required: --at-least; "),
         (["certify", "a.png", "--json"], "argument --json: expected one argument; "),

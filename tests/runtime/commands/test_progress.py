@@ -48,6 +48,23 @@ def test_each_file_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "b.png: 60 of 100 samples, 60%, about 7 s left\n"
 
 
+def test_of_several_files_it_says_what_is_left_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """The ten seconds run on from file to file; what was done before this run took none of its time."""
+    clock = Clock()
+    lines = Lines(clock)
+    lines.plan([100, 300, 600])
+    lines.file(0, 1.0)
+    for name, index in (("b.png", 1), ("c.mp4", 2)):
+        lines.file(index)
+        lines.begin(name, 1, 100)
+        for _ in range(3):
+            clock.now += 2
+            lines.drawn(25)
+    assert capsys.readouterr().err.splitlines() == [
+        "[3/3] c.mp4: 50 of 100 samples, 50%, about 4 s left; all files 70%, about 5 s left"
+    ]
+
+
 def test_an_unknown_number_of_frames_has_no_end(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     lines = Lines(clock)

@@ -1,0 +1,97 @@
+"""A job that is killed again and again while it certifies, next to one that is left alone.
+
+    python -m tests.support.killed_jobs FOLDER KILLS SEED
+
+FOLDER holds ``model``, ``secret`` and ``files``. Every run is a process of its own, forked from this one, which has no
+engine open, so that a run costs no second of imports. After a time drawn evenly from what a whole job takes it is
+killed (SIGKILL), every third time interrupted (SIGINT); then the same command goes on. Prints a line of JSON:
+``kills`` that met a job at work, ``jobs`` that came to their end, ``failures``: what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from runtime.__main__ import main
+
+TIMING = ("fps",)
+"""What of a log may differ."""
+STOPPED = (-signal.SIGKILL, 130)
+"""How a run ends that got a signal."""
+
+
+def command(folder: Path, name: str, *more: str) -> list[str]:
+    """A job over all files of the folder. ``name``: of its journal and its log."""
+    words = ["certify", str(folder / "files"), "--model", str(folder / "model"), "--quiet", "--threads", "1"]
+    words += ["--secret-file", str(folder / "secret"), "--journal", str(folder / f"{name}.ndjson")]
+    return [*words, "--json", str(folder / f"{name}.json"), *more]
+
+
+def forked(words: list[str], seconds: float = math.inf, sent: signal.Signals = signal.SIGKILL) -> int:
+    """The exit status of a run, that of a signal negative. ``sent``: the signal that it gets after ``seconds``."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            os._exit(main(words))
+    if seconds < math.inf:
+        time.sleep(seconds)
+        os.kill(child, sent)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def log(path: Path) -> dict[str, Any]:
+    """A log without what is of its run alone."""
+    return {key: value for key, value in json.loads(path.read_text()).items() if key not in TIMING}
+
+
+def wrong_rows(journal: Path) -> str | None:
+    """What a journal of a whole job has lost or doubled; None if nothing."""
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    frames = [(row["file"], row["frame"]) for row in rows if row["type"] == "frame"]
+    ended = [row["file"] for row in rows if row["type"] in ("input", "failed")]
+    if len(frames) != len(set(frames)) or ended != list(range(len(rows[0]["inputs"]))):
+        return f"frames {len(frames)}, different ones {len(set(frames))}, files ended {ended}"
+    return None if [row["type"] for row in (rows[0], rows[-1])] == ["job", "done"] else "no first or no last line"
+
+
+def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    """Kill jobs until there were ``kills``, and compare each that comes to its end with one left alone."""
+    draw = random.Random(seed)
+    began = time.monotonic()
+    status = forked(command(folder, "whole"))
+    whole = time.monotonic() - began
+    expected, wrong = log(folder / "whole.json"), wrong_rows(folder / "whole.ndjson")
+    failures = [] if wrong is None else [f"left alone: {wrong}"]
+    made = jobs = 0
+    while made < kills:
+        for name in ("killed.ndjson", "killed.json"):
+            (folder / name).unlink(missing_ok=True)
+        ended = STOPPED[0]
+        while ended in STOPPED:
+            sent = signal.SIGINT if made % 3 == 2 else signal.SIGKILL
+            seconds = draw.uniform(0, whole) if made < kills else math.inf
+            ended = forked(command(folder, "killed", "--resume"), seconds, sent)
+            made += ended in STOPPED
+        jobs += 1
+        if ended != status:
+            failures.append(f"job {jobs}: exit status {ended}, not {status}")
+        elif log(folder / "killed.json") != expected:
+            failures.append(f"job {jobs}: another log")
+        elif (why := wrong_rows(folder / "killed.ndjson")) is not None:
+            failures.append(f"job {jobs}: {why}")
+    return {"kills": made, "jobs": jobs, "failures": failures}
+
+
+if __name__ == "__main__":
+    print(json.dumps(killed(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
