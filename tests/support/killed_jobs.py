@@ -2,7 +2,7 @@
 
     python -m tests.support.killed_jobs FOLDER KILLS SEED
 
-FOLDER holds ``model``, ``secret`` and ``files``. Every run is a process of its own, forked from this one, which has no
+FOLDER is one of ``job_folder``. Every run is a process of its own, forked from this one, which has no
 engine open, so that a run costs no second of imports. After a time drawn evenly from what a whole job takes it is
 killed (SIGKILL), every third time interrupted (SIGINT); then the same command goes on. Prints a line of JSON:
 ``kills`` that met a job at work, ``jobs`` that came to their end, ``failures``: what went wrong.
@@ -20,12 +20,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from runtime.__main__ import main
+from tests.support.clips import photograph, write_clip
 
 TIMING = ("fps",)
 """What of a log may differ."""
 STOPPED = (-signal.SIGKILL, 130)
 """How a run ends that got a signal."""
+
+
+def job_folder(folder: Path) -> Path:
+    """A model, a secret, and files: two clips, two stills and a damaged one between them. All of them are small."""
+    from tests.support.tiny import tiny_bundle
+
+    tiny_bundle(folder / "model")
+    (folder / "secret").write_bytes(bytes(range(32)))
+    files = folder / "files"
+    (files / "b").mkdir(parents=True)
+    Image.fromarray(photograph()[:32, :48]).save(files / "2.png")
+    Image.fromarray(photograph()[64:96, :48]).save(files / "10.png")
+    write_clip(files / "a.mp4", frames=8, width=48, height=32)
+    write_clip(files / "b" / "9.mp4", frames=5, width=48, height=32)
+    (files / "b" / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    return folder
 
 
 def command(folder: Path, name: str, *more: str) -> list[str]:

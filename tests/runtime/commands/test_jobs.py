@@ -1,4 +1,7 @@
-"""Folders, lists and long jobs: what is read, what is kept, and that a stopped job ends as one that never stopped."""
+"""Folders, lists and long jobs: what is read, what is kept, and that a stopped job ends as one that never stopped.
+
+Jobs that are killed at random are in tests/torture/jobs.py.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from runtime.__main__ import main
 from runtime.commands import journal
 from runtime.files.listing import listed
 from runtime.samplers.onnx import OnnxSampler
-from tests.support.clips import photograph, write_clip
-from tests.support.killed_jobs import command, log, wrong_rows
+from tests.support.clips import photograph
+from tests.support.killed_jobs import command, job_folder, log, wrong_rows
 from tests.support.tiny import tile_bundle, tiny_bundle
 
 ROOT = Path(__file__).parents[3]
@@ -32,16 +35,7 @@ ROOT = Path(__file__).parents[3]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model, a secret, and a folder of two clips, two stills and a damaged one between them."""
     monkeypatch.chdir(tmp_path)
-    tiny_bundle(tmp_path / "model")
-    (tmp_path / "secret").write_bytes(bytes(range(32)))
-    files = tmp_path / "files"
-    (files / "b").mkdir(parents=True)
-    Image.fromarray(photograph()[:32, :48]).save(files / "2.png")
-    Image.fromarray(photograph()[64:96, :48]).save(files / "10.png")
-    write_clip(files / "a.mp4", frames=8, width=48, height=32)
-    write_clip(files / "b" / "9.mp4", frames=5, width=48, height=32)
-    (files / "b" / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    return tmp_path
+    return job_folder(tmp_path)
 
 
 def run(folder: Path, name: str, *more: str) -> int:
@@ -309,17 +303,3 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     assert "is not writable" in capsys.readouterr().err
     assert drawn == []
     assert not Path("job.ndjson").exists()
-
-
-def _kills(folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    words = [sys.executable, "-m", "tests.support.killed_jobs", str(folder), str(kills), str(seed)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
-    made: dict[str, Any] = json.loads(done.stdout)
-    return made
-
-
-def test_a_job_killed_at_random_loses_and_doubles_nothing(folder: Path) -> None:
-    """SIGKILL, and SIGINT every third time. The torture does it 50 times."""
-    made = _kills(folder, 8, seed=17)
-    assert made["failures"] == []
-    assert made["kills"] >= 8
