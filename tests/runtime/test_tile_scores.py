@@ -116,7 +116,10 @@ ATTACKS: list[tuple[runtime.Tampering, Callable[..., Frame], float]] = [
 
 @pytest.mark.parametrize("aggregate", ["mean", "median"])
 @pytest.mark.parametrize(("tampering", "attack", "reached"), ATTACKS)
-@pytest.mark.parametrize(("size", "downscale"), [((40, 48), 1), ((61, 75), 2)])
+@pytest.mark.parametrize(
+    ("size", "downscale"),
+    [((40, 48), 1), ((61, 75), 2), pytest.param((301, 399), 2, marks=pytest.mark.long)],
+)
 def test_no_attack_leaves_the_interval(
     aggregate: str,
     tampering: runtime.Tampering,
@@ -144,7 +147,7 @@ def test_no_attack_leaves_the_interval(
         exact.of(medians(attack(rng, frame, slope, 1 if trial % 2 else -1), downscale)) for trial in range(TRIALS)
     ]
     assert claim.lower <= min(scores) <= clean <= max(scores) <= claim.upper
-    if aggregate == "mean":
+    if aggregate == "mean" and max(size) < 100:  # of a large frame, steps of 12 bits are too coarse for so short a way
         assert max(scores) - clean >= reached * (claim.upper - clean)
 
 
@@ -269,6 +272,27 @@ def test_the_record_says_what_was_not_seen_and_what_is_claimed(tmp_path: Path) -
     assert "mean without 20% at each end" in record["claim"]
     assert math.fsum(record["tile_bound"]["shares"].values()) == pytest.approx(0.001)
     assert len(record["map"]["median"]) == 16
+
+
+def test_less_than_a_hundredth_of_a_frame_is_lost_at_odd_sizes(tmp_path: Path) -> None:
+    """Twenty of them. Seen is what moves the lattice: the named rows and columns do not, whatever they hold."""
+    rng = np.random.default_rng(20)
+    bundle = tile_bundle(tmp_path / "tiles", tile=64, samples=15)
+    with runtime.Certifier(bundle.path, public_seed=3, levels=0.0) as certifier:
+        for height, width in 2 * rng.integers(100, 300, (20, 2)) + 1:
+            frame = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+            tiles = certifier.certify(frame).to_dict()["tiles"]
+            rows, columns = tiles["unseen_rows"], tiles["unseen_columns"]
+            assert (tiles["row_edges"][-1], tiles["column_edges"][-1]) == (height - rows, width - columns)
+            unseen = np.ones((height, width), bool)
+            unseen[: height - rows, : width - columns] = False
+            assert unseen.mean() == pytest.approx(tiles["unseen_share"])
+            assert 0 < tiles["unseen_share"] < 0.01
+            other = np.where(unseen[..., None], 255 - frame, frame).astype(np.uint8)
+            lattices = [to_lattice(one, downscale=2).values for one in (frame, other)]
+            assert np.array_equal(*lattices)
+            cut = tiling(*lattices[0].shape[1:], 64)
+            assert sum(place.height * place.width for place in cut.places(2)) == (~unseen).sum()
 
 
 def test_gate_compare_and_tolerance_stop_early(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ from .loop import save_config, save_weights, train
 from .metric import batch_loss
 from .ranking import margin_ranking
 
+__all__ = ["tiles_of"]
+
 AGGREGATES = ("mean", "median")
 
 
