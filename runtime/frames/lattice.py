@@ -46,11 +46,11 @@ class DeviceFrame:
 class Lattice:
     """A frame on the integer lattice of the engine's domain.
 
-    ``values``: int32, 3×h×w, C-contiguous, each in 0 … k²(2ᵇ−1). ``device``: the pixels they are sums of, where a GPU
-    can sum them again.
+    ``values``: 3×h×w, C-contiguous, each in 0 … k²(2ᵇ−1): uint16 where that fits, for the memory of large frames, else
+    int32. ``device``: the pixels they are sums of, where a GPU can sum them again.
     """
 
-    values: NDArray[np.int32]
+    values: NDArray[np.uint16] | NDArray[np.int32]
     bit_depth: int
     downscale: int
     device: DeviceFrame | None = None
@@ -128,7 +128,7 @@ def to_lattice(frame: Any, *, downscale: int = 1, bit_depth: int | None = None) 
     if h == 0 or w == 0:
         raise FrameError(f"a frame of {frame.shape[1]}×{frame.shape[0]} is smaller than one {k}×{k} block")
     planes = np.ascontiguousarray(frame[: h * k, : w * k].transpose(2, 0, 1))
-    values = planes[:, ::k, ::k].astype(np.int32)
+    values = planes[:, ::k, ::k].astype(np.uint16 if steps(depth, k) < 2**16 else np.int32)
     for p in range(k):
         for q in range(k):
             if p or q:

@@ -47,6 +47,7 @@ else:
 
 KEY_BYTES = 16
 
+_PIECE = 2**20  # values, a multiple of 16
 _DENSE = 0.05  # above this share of residual cells, drawing the whole of stream 1 beats random access
 
 
@@ -57,11 +58,10 @@ def key_words(key: bytes) -> NDArray[np.uint64]:
     return np.frombuffer(key, "<u8").astype(np.uint64)
 
 
-def _stream(words: NDArray[np.uint64], sample: int, stream: int, blocks: int) -> NDArray[np.uint64]:
-    """The first ``blocks`` Philox blocks of a sample's stream, uint64[4·blocks]."""
-    bits: NDArray[np.uint64] = Philox(key=words, counter=np.array([0, sample, stream, 0], np.uint64)).random_raw(
-        4 * blocks
-    )
+def _stream(words: NDArray[np.uint64], sample: int, stream: int, first: int, blocks: int) -> NDArray[np.uint64]:
+    """``blocks`` Philox blocks of a sample's stream, from block ``first`` on, counted from 0: uint64[4·blocks]."""
+    counter = np.array([first, sample, stream, 0], np.uint64)
+    bits: NDArray[np.uint64] = Philox(key=words, counter=counter).random_raw(4 * blocks)
     return bits
 
 
@@ -138,23 +138,31 @@ def fill_compiled(
 def fill_numpy(
     table: NoiseTable, words: NDArray[np.uint64], start: int, rows: NDArray[Any], clean: NDArray[Any] | None
 ) -> None:
-    """``draw`` of checked arguments, in NumPy. ``rows``: count×size."""
+    """``draw`` of checked arguments, in NumPy, some values at a time: its bits take as much memory. ``rows``:
+    count×size.
+    """
+    for first in range(0, rows.shape[1], _PIECE):
+        _fill_piece(table, words, start, rows[:, first : first + _PIECE], first)
+    if clean is not None:
+        rows += clean
+
+
+def _fill_piece(table: NoiseTable, words: NDArray[np.uint64], start: int, rows: NDArray[Any], first: int) -> None:
+    """The values from ``first`` on, a multiple of 16. ``rows``: count×size."""
     cells = table.cells_float32 if rows.dtype == np.float32 else table.cells
     size = rows.shape[1]
     residual = []
     for i, row in enumerate(rows):
-        bits = _stream(words, start + i, 0, -(-size // 16)).astype("<u8", copy=False).view("<u2")[:size]
+        bits = _stream(words, start + i, 0, first // 16, -(-size // 16)).astype("<u8", copy=False).view("<u2")[:size]
         np.take(cells, bits, out=row, mode="clip")
         residual.append(np.flatnonzero(bits >= table.whole))
     row_of = np.repeat(np.arange(len(rows)), [len(where) for where in residual])
     where = np.concatenate(residual)
     if len(where) > _DENSE * rows.size:
-        dense = [_stream(words, start + i, 1, -(-size // 4))[at] for i, at in enumerate(residual)]
+        dense = [_stream(words, start + i, 1, first // 4, -(-size // 4))[at] for i, at in enumerate(residual)]
         refined = np.concatenate(dense)
     else:
         samples = np.uint64(start) + row_of.astype(np.uint64)
-        lanes = philox4x64((where >> 2).astype(np.uint64) + np.uint64(1), samples, 1, words)
+        lanes = philox4x64(((first + where) >> 2).astype(np.uint64) + np.uint64(1), samples, 1, words)
         refined = np.choose(where & 3, lanes)
     rows[row_of, where] = table.residual_values[np.searchsorted(table.residual_upper, refined, side="right")]
-    if clean is not None:
-        rows += clean

@@ -33,6 +33,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ LEAST_SECRET = 16
 MOST_SECRET = 4096
 """Bytes: a larger secret file is surely another file."""
 
+_ROWS = 256  # hashed at a time
 _DOMAIN = b"stochastic-biqa noise 2"
 _CLIP_DOMAIN = b"stochastic-biqa clip noise 1"
 _COMMITMENT = b"stochastic-biqa commitment 1"
@@ -80,19 +82,22 @@ class NoiseSource:
             bytes.fromhex(digest),
             struct.pack("<dQ", sigma, samples),
         )
-        return self._mac((*fields, lattice.values.astype("<i4", copy=False).data.cast("B")))
+        mac = self._mac(fields)
+        mac.update(struct.pack("<Q", 4 * lattice.values.size))
+        _hash_values(mac, lattice)
+        return mac.digest()[:KEY_BYTES]
 
     def clip_key(self, frames: Sequence[bytes]) -> bytes:
         """The 16-byte key that all frames of a clip share, from the keys that each would have alone, in order."""
-        return self._mac((_CLIP_DOMAIN, *frames))
+        return self._mac((_CLIP_DOMAIN, *frames)).digest()[:KEY_BYTES]
 
-    def _mac(self, parts: Iterable[bytes | memoryview]) -> bytes:
-        """Every part preceded by its length."""
+    def _mac(self, parts: Iterable[bytes]) -> hmac.HMAC:
+        """Of every part, preceded by its length."""
         mac = hmac.new(self.secret, digestmod=hashlib.sha256)
         for part in parts:
             mac.update(struct.pack("<Q", len(part)))
             mac.update(part)
-        return mac.digest()[:KEY_BYTES]
+        return mac
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,15 @@ def lattice_sha256(lattice: Lattice) -> str:
     """SHA-256 (hex) of all that a lattice puts into its key: two frames with the same one draw the same noise."""
     shape = struct.pack("<QQQQ", lattice.height, lattice.width, lattice.bit_depth, lattice.downscale)
     digest = hashlib.sha256(shape)
-    digest.update(lattice.values.astype("<i4", copy=False).data.cast("B"))
+    _hash_values(digest, lattice)
     return digest.hexdigest()
+
+
+def _hash_values(digest: Any, lattice: Lattice) -> None:
+    """The values as little-endian int32, some rows at a time: a large frame is not copied."""
+    for plane in lattice.values:
+        for top in range(0, lattice.height, _ROWS):
+            digest.update(plane[top : top + _ROWS].astype("<i4", copy=False).data.cast("B"))
 
 
 def frame_sha256(frame: NDArray[np.unsignedinteger]) -> str:

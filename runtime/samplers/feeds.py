@@ -44,10 +44,14 @@ class Run:
 
 
 class FrameFeed:
-    """Whole frames, ``batch`` samples a run. A remainder is padded with the next samples, whose scores are ignored."""
+    """Whole frames, ``batch`` samples a run. A remainder is padded with the next samples, whose scores are ignored.
 
-    def __init__(self, lattice: Lattice, table: NoiseTable, batch: int) -> None:
-        self._clean = lattice.values.astype(np.float32)
+    ``sparing``: of memory. The lattice is added after the noise, in place of a copy of it in the engine's type.
+    """
+
+    def __init__(self, lattice: Lattice, table: NoiseTable, batch: int, *, sparing: bool = False) -> None:
+        self._values = lattice.values
+        self._clean = None if sparing else lattice.values.astype(np.float32)
         self._table = table
         self.input_shape: tuple[int, ...] = (batch, *lattice.values.shape)
 
@@ -59,6 +63,8 @@ class FrameFeed:
         for first in range(0, count, batch):
             noisy = next(inputs)
             draw_noise(self._table, key, start + first, noisy, self._clean)
+            if self._clean is None:
+                noisy += self._values
             yield Run(noisy, first, min(batch, count - first))
 
 

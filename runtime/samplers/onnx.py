@@ -6,7 +6,7 @@ batches of its own keep it busy where a network's layers are too small to share.
 and go round between the two. Every call has the same batch shape; :mod:`runtime.samplers.feeds` says what is in it.
 
 **Large frames** take memory by the pixel: above ``LARGE`` one engine scores one frame a call, with all threads inside
-its layers. ONNX Runtime sums in another order for another batch, so the last place of a score may differ; which way was
+its layers, out of one input, which is drawn anew between two calls. ONNX Runtime sums in another order for another batch, so the last place of a score may differ; which way was
 taken follows from the frame's size alone, and the record's engine says its batch. Tiles are never large.
 
 **Fork.** ONNX Runtime's threads do not live on in a child, and to release its session there would wait for them for
@@ -184,14 +184,14 @@ class OnnxSampler:
 
     def clean_score(self, lattice: Lattice) -> float:
         """f(x), the score of the frame itself: what the same network reports without noise. It certifies nothing."""
-        clean = lattice.values.astype(np.float32)
         feed = self._feed(lattice)
         with self._lock:
             self._prepare(lattice, feed)
             noisy = self._inputs[0]
             if self.tile is None or self.aggregate is None:
-                noisy[:] = clean
+                noisy[:] = lattice.values
                 return float(self._run(noisy, lattice)[0])
+            clean = lattice.values.astype(np.float32)
             tiles = tiling(lattice.height, lattice.width, self.tile)
             scores: list[float] = []
             for first in range(0, tiles.count, len(noisy)):
@@ -204,11 +204,12 @@ class OnnxSampler:
         table = table_for(self.sigma, lattice)
         if self.tile is None:
             check_size(lattice, self._contract, self.name)
-            return FrameFeed(lattice, table, self._way(lattice)[0])
+            return FrameFeed(lattice, table, self._way(lattice)[0], sparing=self._is_large(lattice))
         return TileFeed(lattice, table, tiling(lattice.height, lattice.width, self.tile), self._contract.batch)
 
     def _prepare(self, lattice: Lattice, feed: Feed) -> None:
-        """A session for this size, and engine inputs of the feed's shape: one for each engine, one to draw into."""
+        """A session for this size, and engine inputs of the feed's shape: one for each engine, and unless memory is
+        short one to draw into meanwhile."""
         if self._closed:
             raise closed(self.name)
         sparing = self._is_large(lattice)
@@ -219,7 +220,8 @@ class OnnxSampler:
         if self._session is None:
             self._open()
         if not self._inputs or self._inputs[0].shape != feed.input_shape:
-            self._inputs = [np.empty(feed.input_shape, np.float32) for _ in range(self._workers + 1)]
+            count = self._workers if sparing else self._workers + 1
+            self._inputs = [np.empty(feed.input_shape, np.float32) for _ in range(count)]
 
     def _run(self, noisy: NDArray[np.float32], lattice: Lattice) -> NDArray[np.float32]:
         """Scores of a whole batch."""

@@ -223,6 +223,19 @@ def test_same_integers_in_any_batch_and_type() -> None:
         assert np.array_equal(part, whole[start : start + count])
 
 
+@pytest.mark.parametrize("dense", [0.0, 1.0])
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch, dense: float) -> None:
+    """NumPy draws a large frame piece by piece, each from its own block on."""
+    monkeypatch.setattr(drawing, "COMPILED", False)
+    monkeypatch.setattr(drawing, "_DENSE", dense)
+    table, clean = noise_table(Fraction(7)), np.arange(3 * 7 * 11, dtype=np.int32).reshape(3, 7, 11)
+    whole, pieces = np.empty((2, 2, 3, 7, 11), np.int32)
+    draw_noise(table, KEY, 5, whole, clean)
+    monkeypatch.setattr(drawing, "_PIECE", 32)
+    draw_noise(table, KEY, 5, pieces, clean)
+    assert np.array_equal(whole, pieces)
+
+
 def test_other_key_or_sample_is_other_noise() -> None:
     table = noise_table(Fraction(100))
     out = np.empty((2, 1000), np.int32)

@@ -14,6 +14,7 @@ from runtime import BundleError, Certifier, DeviceError, FrameError, ModelError,
 from runtime.bundle.manifest import ScoreContract
 from runtime.bundle.store import file_entry, write_bundle
 from runtime.frames.lattice import Lattice, to_lattice
+from runtime.samplers import onnx
 from runtime.samplers.function import CallableSampler
 from runtime.samplers.onnx import WORKERS, OnnxSampler
 from tests.support.clips import photograph
@@ -134,6 +135,35 @@ def test_two_threads_get_what_one_gets(tmp_path: Path) -> None:
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda frame: certifier.certify(frame).to_dict(), frames))
     assert found == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_frames_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """One engine, one input, a batch of one, and the record says so; the lattice's size alone decides."""
+    small = to_lattice(FRAME, downscale=2)
+    bundle = tiny_bundle(tmp_path / "b")
+    wanted = OnnxSampler(bundle, threads=threads).scores(small, KEY, 3, 5)
+    monkeypatch.setattr(onnx, "LARGE", small.height * small.width - 1)
+    sampler = OnnxSampler(bundle, threads=threads)
+    assert sampler.scores(small, KEY, 3, 5) == pytest.approx(wanted, rel=3e-7)
+    assert sampler.engine_for(small)["batch"] == 1
+    assert [noisy.shape for noisy in sampler._inputs] == [(1, 3, 25, 35)]
+    assert sampler.clean_score(small) == OnnxSampler(bundle).clean_score(small)
+    less = to_lattice(FRAME[:, :-2], downscale=2)
+    assert sampler.engine_for(less)["batch"] == onnx.BATCH
+    sampler.scores(less, KEY, 3, 5)
+    assert len(sampler._inputs) == threads + 1
+    again = sampler.scores(small, KEY, 3, 5)
+    assert np.array_equal(again, OnnxSampler(bundle, threads=3 - threads).scores(small, KEY, 3, 5))
+
+
+def test_large_frames_are_replayed_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "LARGE", 25 * 35 - 1)
+    path = tiny_bundle(tmp_path / "b").path
+    with Certifier(path, public_seed=1, threads=1) as one, Certifier(path, public_seed=1, threads=2) as two:
+        record = one.certify(FRAME).to_dict()
+        assert record["engine"]["batch"] == 1
+        assert two.certify(FRAME).to_dict() == record
 
 
 @pytest.mark.parametrize("threads", [1, 2, WORKERS, WORKERS + 3])
