@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -81,6 +82,47 @@ def certain_order(entries: Sequence[Entry], certifier: Certifier) -> list[list[b
     return above
 
 
+@dataclass(frozen=True)
+class Place:
+    """Of an entry: ``first`` to ``last``, a tie where they differ. ``score``: a rough one, which nothing certifies."""
+
+    first: int
+    last: int
+    score: float
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}–{self.last}"
+
+
+def places(
+    paths: Sequence[Path],
+    *,
+    model: Path | None = None,
+    epsilon: float | None = None,
+    alpha: float = 1e-3,
+    samples: int | None = None,
+    subsample: int = 1,
+) -> list[Place]:
+    """The places of files, or of folders of files, the best first. ``alpha``: the error of all of them together.
+
+    Raises what ``Certifier`` raises.
+    """
+    entries = read_entries(paths, subsample)
+    share = alpha / (len(entries) * (len(entries) - 1) / 2)
+    with Certifier(model, epsilon=epsilon, alpha=share, samples=samples) as certifier:
+        scores = {entry.path: rough_score(entry, model) for entry in entries}
+        entries.sort(key=lambda entry: -scores[entry.path])
+        above = certain_order(entries, certifier)
+        higher_is_better = certifier.higher_is_better
+    count, made = len(entries), []
+    for i, entry in enumerate(entries):
+        better, worse = sum(above[k][i] for k in range(count)), sum(above[i])
+        ends = (1 + better, count - worse) if higher_is_better else (1 + worse, count - better)
+        made.append(Place(*ends, scores[entry.path], entry.path))
+    return sorted(made, key=lambda place: (place.first, place.last))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("entries", type=Path, nargs="+", help="files, or folders of files of the same names")
@@ -89,27 +131,16 @@ def main() -> int:
     parser.add_argument("--alpha", type=float, default=1e-3, help="error of the whole table; default 0.001")
     parser.add_argument("--samples", type=int)
     parser.add_argument("--subsample", type=int, default=1, metavar="N", help="certify every N-th frame; default: all")
-    options = parser.parse_args()
+    options = vars(parser.parse_args())
     try:
-        entries = read_entries(options.entries, options.subsample)
-        alpha = options.alpha / (len(entries) * (len(entries) - 1) / 2)
-        with Certifier(options.model, epsilon=options.epsilon, alpha=alpha, samples=options.samples) as certifier:
-            sign = 1 if certifier.higher_is_better else -1
-            scores = {entry.path: rough_score(entry, options.model) for entry in entries}
-            entries.sort(key=lambda entry: -scores[entry.path])
-            above = certain_order(entries, certifier)
+        made = places(options.pop("entries"), **options)
     except (BiqaError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    count = len(entries)
-    rows = []
-    for i, entry in enumerate(entries):
-        better, worse = sum(above[k][i] for k in range(count)), sum(above[i])
-        first, last = (1 + better, count - worse) if sign > 0 else (1 + worse, count - better)
-        rows.append((first, last, f"{scores[entry.path]:>8.2f}  {entry.path}"))
     print(f"{'place':>7} {'score':>8}  entry")
-    for first, last, text in sorted(rows, key=lambda row: row[:2]):
-        print(f"{first if first == last else f'{first}–{last}':>7} {text}{'' if first == last else '  (tie)'}")
+    for place in made:
+        tie = "" if place.first == place.last else "  (tie)"
+        print(f"{place!s:>7} {place.score:>8.2f}  {place.path}{tie}")
     return 0
 
 
