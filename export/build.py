@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from runtime.bounds.aggregates import AGGREGATES, TRIM
+from runtime.bundle.graphs import check_graph as check_allowed
 from runtime.bundle.manifest import DEFAULTS, GRAPHS, MODEL, Defaults, InputContract, Manifest, Parity, ScoreContract
 from runtime.bundle.store import Bundle, file_entry, write_bundle
 from runtime.errors import ExportError
@@ -131,6 +132,9 @@ def build(
         contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
     if int8:
         contents[GRAPHS[INT8]], parities[INT8] = _int8_variant(data, contract, score, keep_fp32, report)
+    for precision, file in GRAPHS.items():
+        if file in contents:
+            check_allowed(contents[file], precision)
     card = loaded_metric.card or (loaded_denoiser.card if loaded_denoiser else None)
     if card is not None and card.is_file():
         contents[CARD] = card.read_bytes()

@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from ..bounds.aggregates import AGGREGATES, Aggregate
 from ..errors import BundleError
+from .names import MOST_FILES, clashing, why_not
 
 _T = TypeVar("_T")
 
 SCHEMA = 1
+
+LARGEST = 2**31 - 1
+"""Bytes of one file: protobuf's limit, and ours for all of a bundle's files together is twice that."""
 
 MANIFEST = "manifest.json"
 
@@ -196,7 +199,9 @@ class Manifest:
     def from_json(cls, text: str) -> Manifest:
         """Parse and check a manifest. Raises BundleError naming the key that is wrong."""
         try:
-            tree = json.loads(text)
+            tree = json.loads(text, object_pairs_hook=_once)
+        except BundleError:
+            raise
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{MANIFEST} is not JSON: {error}") from None
         if not isinstance(tree, dict):
@@ -258,10 +263,19 @@ def _size(value: Any, where: str) -> tuple[int, int]:
 
 
 def _safe_name(name: str) -> str:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name:
-        raise BundleError(f"{MANIFEST}: {name!r} is not a plain relative path")
+    if (why := why_not(name)) is not None or name == MANIFEST:
+        raise BundleError(f"{MANIFEST}: {name!r} {why or 'cannot name itself'}")
     return name
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises BundleError for a key that is there twice: readers differ in which one they take."""
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BundleError(f"{MANIFEST}: the key {twice!r} is there twice: build the bundle again")
+    return tree
 
 
 def _check_values(manifest: Manifest) -> None:
@@ -273,8 +287,9 @@ def _check_values(manifest: Manifest) -> None:
     parts = [manifest.metric] + ([manifest.denoiser] if manifest.denoiser else [])
     checks = {
         "name": isinstance(manifest.name, str) and manifest.name.isidentifier(),
-        "files": MODEL in manifest.files,
-        "a file's bytes": all(_whole(entry.bytes, 0, 1 << 62) for entry in manifest.files.values()),
+        "files": MODEL in manifest.files and len(manifest.files) <= MOST_FILES,
+        "files that differ in upper and lower case alone": clashing(manifest.files) is None,
+        "a file's bytes": _sizes(manifest.files),
         "a file's sha256": all(_sha256(entry.sha256) for entry in manifest.files.values()),
         "engines": all(name.startswith(ENGINES) and name in manifest.files for name in manifest.engines),
         "an engine's key": all(_key(engine) for engine in manifest.engines.values()),
@@ -294,6 +309,11 @@ def _check_values(manifest: Manifest) -> None:
 
 def _whole(value: Any, least: int, most: int) -> bool:
     return type(value) is int and least <= value <= most
+
+
+def _sizes(files: Mapping[str, FileEntry]) -> bool:
+    sizes = [entry.bytes for entry in files.values()]
+    return all(_whole(size, 0, LARGEST) for size in sizes) and sum(sizes) <= 2 * LARGEST
 
 
 def _number(*values: Any) -> bool:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from ..atomic import whole_file, whole_folder
 from ..errors import BundleError
+from .files import read_file
+from .graphs import check_graph
 from .manifest import GRAPHS, MANIFEST, FileEntry, Manifest
 
 MANIFEST_LIMIT = 1 << 20
@@ -55,7 +57,7 @@ class Bundle:
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.path} names no file {name}: it has {', '.join(self.manifest.files)}")
-        data = _read(self.path, name, entry.bytes)
+        data = read_file(self.path, name, entry.bytes)
         if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise BundleError(
                 f"{self.path}: {name} is not the file the manifest names (size or SHA-256 differs): "
@@ -63,26 +65,25 @@ class Bundle:
             )
         return data
 
+    @property
+    def ships(self) -> bool:
+        """Whether it is one of those that come with the package, and so as trusted as the code."""
+        return self.path.parent == SHIPPED
+
+    def read_graph(self, precision: str) -> bytes:
+        """The graph of a precision that the bundle has, after what it holds was checked (graphs.py)."""
+        name = GRAPHS[precision]
+        data = self.read(name)
+        try:
+            check_graph(data, precision)
+        except BundleError as error:
+            raise BundleError(f"{self.path}: {name}: {error}") from None
+        return data
+
     def verify(self) -> None:
         """Read and check every file. Raises BundleError at the first that differs."""
         for name in self.manifest.files:
             self.read(name)
-
-
-def _read(bundle: Path, name: str, limit: int) -> bytes:
-    """At most ``limit`` + 1 bytes of a member, so that a false size cannot exhaust memory."""
-    try:
-        if bundle.is_dir():
-            with (bundle / name).open("rb") as file:
-                return file.read(limit + 1)
-        with zipfile.ZipFile(bundle) as archive, archive.open(name) as member:
-            return member.read(limit + 1)
-    except (KeyError, FileNotFoundError):
-        raise BundleError(f"{bundle} has no {name}: it is not a bundle, or only a part of one") from None
-    except zipfile.BadZipFile as error:
-        raise BundleError(f"{bundle} cannot be read as a bundle, which is a directory or a .zip: {error}") from None
-    except Exception as error:  # a damaged zip raises what its decompressor does: zlib.error, EOFError, LZMAError …
-        raise BundleError(f"{bundle}: {name} cannot be read: {error}") from None
 
 
 def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
@@ -102,7 +103,7 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
         raise BundleError(f"no bundle at {where}: build one with `biqa build --out {where}`, or name one of {names}")
     if not (where.is_dir() or where.is_file()):
         raise BundleError(f"{where} is not a bundle: it is neither a directory nor a .zip file")
-    data = _read(where, MANIFEST, MANIFEST_LIMIT)
+    data = read_file(where, MANIFEST, MANIFEST_LIMIT)
     if len(data) > MANIFEST_LIMIT:
         raise BundleError(f"{where}: {MANIFEST} is larger than {MANIFEST_LIMIT} bytes")
     try:

@@ -38,6 +38,7 @@ from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
 from .cores import usable_cores
 from .feeds import MOST_TILES, Feed, FrameFeed, Run, TileFeed
+from .trial import try_graph
 from .vnni import EXACT_PRODUCTS, exact_products
 
 BATCH = 2
@@ -58,10 +59,12 @@ class OnnxSampler:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: str = "fp32") -> None:
-        self._bundle, self._graph = bundle, check_precision(bundle, precision, "cpu")
+        self._bundle, self._precision, self._graph = bundle, precision, check_precision(bundle, precision, "cpu")
         contract = bundle.manifest.input
         self._threads = threads or usable_cores()
         self._closed = self._sparing = False
+        if not bundle.ships:
+            try_graph(_onnxruntime(), bundle.read_graph(precision), contract, f"{bundle.path}: {self._graph}")
         self._session: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self.tile = contract.tile
@@ -103,15 +106,14 @@ class OnnxSampler:
     def _open(self) -> None:
         """A session for ``_workers`` engines at a time, and their threads."""
         bundle, graph, onnxruntime = self._bundle, self._graph, _onnxruntime()
+        data = bundle.read_graph(self._precision)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads - self._workers + 1  # the calling thread is one of them
         options.add_session_config_entry(EXACT_PRODUCTS, exact_products())
         options.enable_mem_pattern = not self._sparing  # one block for a whole run, beside what the first run took
         options.log_severity_level = 3  # errors arrive as exceptions; warnings would litter stderr
         try:
-            session = onnxruntime.InferenceSession(bundle.read(graph), options, providers=["CPUExecutionProvider"])
-        except BundleError:
-            raise
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no common base for its errors
             raise ModelError(f"{bundle.path}: ONNX Runtime cannot load {graph}: {first_line(error)}") from None
         inputs = sorted(i.name for i in session.get_inputs())

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import damaged_files, hostile_text, jobs, load, properties
+from . import bundles, damaged_files, hostile_text, jobs, load, properties
 
-CASES = [*hostile_text.CASES, *damaged_files.CASES, *load.CASES, *jobs.CASES, *properties.CASES]
+CASES = [*bundles.CASES, *hostile_text.CASES, *damaged_files.CASES, *load.CASES, *jobs.CASES, *properties.CASES]

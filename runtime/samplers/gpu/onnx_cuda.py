@@ -61,7 +61,7 @@ class OnnxCudaEngine:
             "use_tf32": "0",
             "cudnn_conv_algo_search": "HEURISTIC",
         }
-        data = bundle.read(graph)
+        data = bundle.read_graph(precision)
         said = io.StringIO()
         with contextlib.redirect_stdout(said):  # it prints what it cannot find
             onnxruntime.preload_dlls()

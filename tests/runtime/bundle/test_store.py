@@ -314,7 +314,7 @@ def test_zip_bomb_is_not_inflated(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, GOLDEN)
         archive.writestr("model.onnx", bytes(50_000_000))
-    with pytest.raises(BundleError, match="altered"):
+    with pytest.raises(BundleError, match="exhaust memory"):
         open_bundle(path).read("model.onnx")
 
 

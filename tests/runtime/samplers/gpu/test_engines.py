@@ -213,7 +213,7 @@ class _Onnxruntime:
         print("Failed to load libcudnn.so.9")
 
     def InferenceSession(self, data: bytes, options: Any, providers: Any) -> Any:  # noqa: N802
-        if data == b"no graph":
+        if data == graph(factor=0):
             raise RuntimeError("bad graph\nat length")
         self.options, self.asked = options, providers
         return SimpleNamespace(
@@ -252,9 +252,9 @@ def test_onnx_runtime_does_not_go_on_with_the_cpu(tmp_path: Path) -> None:
     stream, bundle = SimpleNamespace(handle=77), gpu_bundle(tmp_path / "b")
     with pytest.raises(DeviceError, match=r"would use CPUExecutionProvider instead; .*cudnn.*libcudnn\.so\.9"):
         onnx_cuda.OnnxCudaEngine(_Onnxruntime("CPUExecutionProvider"), bundle, "fp32", stream)
-    contents = {MODEL: b"no graph"}
-    manifest = replace(bundle.manifest, files={MODEL: file_entry(b"no graph")})
-    broken = write_bundle(bundle.path, manifest, contents)
+    harmless = graph(factor=0)
+    manifest = replace(bundle.manifest, files={MODEL: file_entry(harmless)})
+    broken = write_bundle(bundle.path, manifest, {MODEL: harmless})
     with pytest.raises(DeviceError, match=r"cannot run model.onnx on CUDA: bad graph$"):
         onnx_cuda.OnnxCudaEngine(_Onnxruntime("CUDAExecutionProvider"), broken, "fp32", stream)
 
