@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConversionError, FrameError, VideoError
 from ..results.decisions import Gate
 from ..results.log import InputLog, build_log, to_json
 from .options import add_decision_options, open_certifier, open_frames
 from .outputs import check_outputs, decided_log, described, write_outputs
 from .progress import progress_bar
 
+SOME_FAILED = 4
 EXIT = {"pass": 0, "fail": 1, "undecided": 3}
 
 _EXAMPLES = """examples:
@@ -33,7 +35,10 @@ wherever the drawing stops. Of a video the pooled score is meant: its frames sha
 video again. Of several files each has an alpha of its own. The error of all answers together is the sum, in the last
 line.
 
-exit status: 0 all pass, 1 at least one fails, 3 none fails and at least one is undecided, 2 an error."""
+A file among several that cannot be read is named in one line and left out. The log names it under "failed".
+
+exit status: 0 all pass, 1 at least one fails, 4 none fails and at least one cannot be read, 3 all can be read and at
+least one is undecided, 2 an error."""
 
 
 def add(subparsers: Any) -> None:
@@ -54,22 +59,35 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options.json, inputs=[*options.inputs, options.model, options.secret_file])
     started = time.monotonic()
     logs: list[InputLog] = []
-    gates: list[Gate] = []
+    gates: list[tuple[Path, Gate]] = []
+    failed: list[dict[str, str]] = []
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
         for path in options.inputs:
-            frames = open_frames(certifier, path, certifier.alpha, options)
-            bar.begin(path.name, len(frames), certifier.samples)
-            gate = certifier.gate(frames, at_least=options.at_least, pool=options.pool, bound=options.bound)
+            try:
+                frames = open_frames(certifier, path, certifier.alpha, options)
+                bar.begin(path.name, len(frames), certifier.samples)
+                gate = certifier.gate(frames, at_least=options.at_least, pool=options.pool, bound=options.bound)
+            except (VideoError, FrameError, ConversionError) as error:
+                if len(options.inputs) == 1:
+                    raise
+                failed.append({"path": str(path), "error": str(error)})
+                print(f"error: {error}", file=sys.stderr)
+                continue
             logs.append(decided_log(path, options.subsample, frames, gate.pooled, options.bound))
             logs[-1].decision = gate.to_dict()
-            gates.append(gate)
-    write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started))})
+            gates.append((path, gate))
+    if not gates:
+        raise VideoError(f"none of the {len(failed)} files could be certified")
+    write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started, failed=failed))})
     if not options.quiet and options.json != "-":
-        for path, gate in zip(options.inputs, gates, strict=True):
+        for path, gate in gates:
             print(f"{path}: {gate.decision}  {described(gate.pooled)}, α={gate.alpha:g}")
-    decisions = [gate.decision for gate in gates]
+    decisions = [gate.decision for _, gate in gates]
     counts = ", ".join(f"{decisions.count(name)} {name}" for name in EXIT if name in decisions)
-    joint = min(1.0, math.fsum(gate.alpha for gate in gates))
+    counts += f", {len(failed)} cannot be read" if failed else ""
+    joint = min(1.0, math.fsum(gate.alpha for _, gate in gates))
     together = f"; α={joint:g} for all {len(gates)} files together" if len(gates) > 1 else ""
     print(f"{certifier.sampler.name} at least {options.at_least:g}: {counts}{together}", file=sys.stderr)
+    if failed and "fail" not in decisions:
+        return SOME_FAILED
     return next(EXIT[name] for name in ("fail", "undecided", "pass") if name in decisions)

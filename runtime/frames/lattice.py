@@ -50,7 +50,7 @@ class Lattice:
     int32. ``device``: the pixels they are sums of, where a GPU can sum them again.
     """
 
-    values: NDArray[np.uint16] | NDArray[np.int32]
+    values: NDArray[Any]
     bit_depth: int
     downscale: int
     device: DeviceFrame | None = None
@@ -128,7 +128,7 @@ def to_lattice(frame: Any, *, downscale: int = 1, bit_depth: int | None = None) 
     if h == 0 or w == 0:
         raise FrameError(f"a frame of {frame.shape[1]}×{frame.shape[0]} is smaller than one {k}×{k} block")
     planes = np.ascontiguousarray(frame[: h * k, : w * k].transpose(2, 0, 1))
-    values = planes[:, ::k, ::k].astype(np.uint16 if steps(depth, k) < 2**16 else np.int32)
+    values: NDArray[Any] = planes[:, ::k, ::k].astype(np.uint16 if steps(depth, k) < 2**16 else np.int32)
     for p in range(k):
         for q in range(k):
             if p or q:

@@ -6,8 +6,9 @@ batches of its own keep it busy where a network's layers are too small to share.
 and go round between the two. Every call has the same batch shape; :mod:`runtime.samplers.feeds` says what is in it.
 
 **Large frames** take memory by the pixel: above ``LARGE`` one engine scores one frame a call, with all threads inside
-its layers, out of one input, which is drawn anew between two calls. ONNX Runtime sums in another order for another batch, so the last place of a score may differ; which way was
-taken follows from the frame's size alone, and the record's engine says its batch. Tiles are never large.
+its layers, out of one input, which is drawn anew between two calls. ONNX Runtime sums in another order for another
+batch, so the last place of a score may differ; which way was taken follows from the frame's size alone, and the
+record's engine says its batch. Tiles are never large.
 
 **Fork.** ONNX Runtime's threads do not live on in a child, and to release its session there would wait for them for
 ever. So a child leaves the inherited session alone and opens one of its own with the first frame. ONNX Runtime's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from runtime.frames.lattice import to_lattice
 from .photographs import Photograph, read_rgb
 
 
-def _middle(values: NDArray[np.int32], size: tuple[int, int], path: Path) -> NDArray[np.int32]:
+def _middle(values: NDArray[Any], size: tuple[int, int], path: Path) -> NDArray[Any]:
     """The middle h×w of 3×H×W lattice values."""
     (height, width), (h, w) = values.shape[1:], size
     if height < h or width < w:

@@ -82,6 +82,21 @@ def test_gate_of_several_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("gate", "brighter.png", "picture.png", "--at-least", str(low - 3)) == 0
 
 
+@pytest.mark.parametrize(("threshold", "status"), [(-5.0, 4), (5.0, 1)])
+def test_a_file_that_cannot_be_read_is_named(threshold: float, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others are decided; where one fails that is the answer, else the status says that one is missing."""
+    centre = score("picture.png")
+    Path("cut.png").write_bytes(Path("picture.png").read_bytes()[:-200])
+    capsys.readouterr()
+    assert run("gate", "cut.png", "picture.png", "--at-least", str(centre + threshold), "--json", "log.json") == status
+    printed = capsys.readouterr()
+    assert "error: cut.png" in printed.err
+    assert "1 cannot be read" in printed.err
+    assert [entry["path"] for entry in log()["failed"]] == ["cut.png"]
+    assert len(log()["frames"]) == 1
+    assert run("gate", "cut.png", "cut.png", "--at-least", "1") == 2
+
+
 def test_gate_on_the_worst_frame() -> None:
     """Mean and least frame of the clip differ: a threshold between the two."""
     score("clip.mp4")
