@@ -1,4 +1,7 @@
-"""What the examples answer on inputs whose order is known. That the metric of one's own builds: tests/project/test_readme.py."""
+"""What the examples answer on inputs whose order is known.
+
+That the metric of one's own builds is in tests/examples/test_readme.py.
+"""
 
 from __future__ import annotations
 

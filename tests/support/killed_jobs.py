@@ -54,15 +54,20 @@ def command(folder: Path, name: str, *more: str) -> list[str]:
     return [*words, "--json", str(folder / f"{name}.json"), *more]
 
 
-def forked(words: list[str], seconds: float = math.inf, sent: signal.Signals = signal.SIGKILL) -> int:
-    """The exit status of a run, that of a signal negative. ``sent``: the signal that it gets after ``seconds``."""
+def forked(words: list[str], said: Path, seconds: float = math.inf, sent: signal.Signals = signal.SIGKILL) -> int:
+    """The exit status of a run, that of a signal negative. ``sent``: the signal that it gets after ``seconds``.
+
+    ``said``: where its standard output and error go.
+    """
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-            os._exit(main(words))
+        with said.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            status = main(words)
+            sys.stderr.flush()
+            os._exit(status)
     if seconds < math.inf:
         time.sleep(seconds)
         os.kill(child, sent)
@@ -88,23 +93,24 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill jobs until there were ``kills``, and compare each that comes to its end with one left alone."""
     draw = random.Random(seed)
     began = time.monotonic()
-    status = forked(command(folder, "whole"))
+    said = folder / "said"
+    status = forked(command(folder, "whole"), said)
     whole = time.monotonic() - began
     expected, wrong = log(folder / "whole.json"), wrong_rows(folder / "whole.ndjson")
     failures = [] if wrong is None else [f"left alone: {wrong}"]
     made = jobs = 0
-    while made < kills:
+    while made < kills and not failures:
         for name in ("killed.ndjson", "killed.json"):
             (folder / name).unlink(missing_ok=True)
         ended = STOPPED[0]
         while ended in STOPPED:
             sent = signal.SIGINT if made % 3 == 2 else signal.SIGKILL
             seconds = draw.uniform(0, whole) if made < kills else math.inf
-            ended = forked(command(folder, "killed", "--resume"), seconds, sent)
+            ended = forked(command(folder, "killed", "--resume"), said, seconds, sent)
             made += ended in STOPPED
         jobs += 1
         if ended != status:
-            failures.append(f"job {jobs}: exit status {ended}, not {status}")
+            failures.append(f"job {jobs}: exit status {ended}, not {status}: {said.read_text()}")
         elif log(folder / "killed.json") != expected:
             failures.append(f"job {jobs}: another log")
         elif (why := wrong_rows(folder / "killed.ndjson")) is not None:
