@@ -21,12 +21,22 @@ def told_tags(matrix: str | None = None, range: str | None = None, chroma_locati
 
 
 def conversion_of(
-    name: str, layout: Layout, width: int, height: int, *, told: Tags, file: Probe | None, host: Tags, counted: bool
+    name: str,
+    layout: Layout,
+    width: int,
+    height: int,
+    *,
+    told: Tags,
+    file: Probe | None,
+    host: Tags,
+    counted: bool,
+    interlaced: bool = False,
 ) -> Conversion:
     """The user decides, then the file, then the host; where file and host differ, only the user can.
 
-    ``name``: of the stream, for messages. ``counted``: whether it is known how many frames must come. Raises
-    ConversionError for what differs, and as ``conversion_for`` does.
+    ``name``: of the stream, for messages. ``counted``: whether it is known how many frames must come. ``interlaced``:
+    whether the host says that frames are; they are taken as they are stored, which ``assumed`` says by "progressive".
+    Raises ConversionError for what differs, and as ``conversion_for`` does.
     """
     said = file.tags if file else Tags()
     if layout.rgb:  # the file's matrix is of its Y, U, V
@@ -42,5 +52,8 @@ def conversion_of(
                 f"the way, or one of them is wrong: say which {key} to use"
             )
         used[key] = by_user or by_file or by_host
-    conversion = conversion_for(name, layout, width, height, Tags(**used, hdr=host.hdr))
-    return conversion if counted else replace(conversion, assumed=(*conversion.assumed, "whole"))
+    conversion = conversion_for(name, layout, width, height, Tags(**used, hdr=host.hdr, foreign=host.foreign))
+    marks = [] if counted else ["whole"]
+    if interlaced or (file is not None and file.interlaced):
+        marks.append("progressive")
+    return replace(conversion, assumed=(*conversion.assumed, *marks))

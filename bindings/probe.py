@@ -16,29 +16,40 @@ from pathlib import Path
 from typing import Any
 
 from runtime import ConversionError, DependencyError, VideoError
-from runtime.files import CONTAINERS, check_whole
-from runtime.frames import Tags, hdr_error
+from runtime.files import CONTAINERS, Track, alpha_error, check_whole, refuse_track, tracks
+from runtime.frames import Tags, foreign_colours, foreign_error, hdr_error
 
 _MATRIX = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020nc"}
 _UNTAGGED = (None, "unknown", "unspecified", "gbr", "reserved")  # of R, G, B the pixel format tells
 _RANGE = {"tv": "limited", "pc": "full"}
 _HDR = {"smpte2084": "PQ (SMPTE ST 2084)", "arib-std-b67": "HLG (ARIB STD-B67)"}
+_PRIMARIES = {
+    "bt470m": 4, "film": 8, "bt2020": 9, "smpte428": 10, "smpte428_1": 10, "smpte431": 11, "smpte432": 12,
+    "ebu3213": 22, "jedec-p22": 22,
+}  # fmt: skip
+_TRANSFER = {"linear": 8, "log100": 9, "log": 9, "log316": 10, "log_sqrt": 10, "smpte428": 17, "smpte428_1": 17}
+"""ffprobe's names → numbers of ITU-T H.273, of those that are refused."""
 _DEFAULT_BONUS = 5_000_000
 """Pixels that a default stream counts more, as ffmpeg chooses."""
 _ENTRIES = (
-    "packet=pos,size,flags:frame=best_effort_timestamp_time,color_space,color_range,color_transfer,chroma_location"
-    ":stream=nb_frames,r_frame_rate,color_space,color_range,color_transfer,chroma_location:format=format_name"
+    "packet=pos,size,flags:frame=best_effort_timestamp_time,interlaced_frame,color_space,color_range,color_transfer,"
+    "color_primaries,chroma_location:stream=index,pix_fmt,nb_frames,r_frame_rate,color_space,color_range,"
+    "color_transfer,color_primaries,chroma_location:stream_tags:stream_side_data=rotation:format=format_name"
 )
 
 
 @dataclass(frozen=True)
 class Probe:
-    """``times``: of the frames in seconds, in order, None where one has none. ``fps``: nominal rate or None."""
+    """``times``: of the frames in seconds, in order, None where one has none. ``fps``: nominal rate or None.
+
+    ``interlaced``: how many of the frames are.
+    """
 
     path: Path
     tags: Tags
     times: tuple[Fraction | None, ...]
     fps: Fraction | None
+    interlaced: int = 0
 
     @property
     def count(self) -> int:
@@ -47,8 +58,11 @@ class Probe:
 
 
 def probe(path: Path) -> Probe:
-    """Ask ffprobe. Raises VideoError (missing, damaged, cut, no video), ConversionError (HDR, tags that change) or
-    DependencyError (no ffprobe)."""
+    """Ask ffprobe. What a reader of the file refuses is refused, so that a record replays from the file.
+
+    Raises VideoError (missing, damaged, cut, cropped, encrypted, no video), ConversionError (HDR, wide gamut, alpha,
+    tags that change) or DependencyError (no ffprobe).
+    """
     if not path.is_file():
         raise VideoError(f"{path} is not a file" if path.exists() else f"no such file: {path}")
     if path.stat().st_size == 0:
@@ -58,6 +72,7 @@ def probe(path: Path) -> Probe:
     frames = [one for one in found["packets_and_frames"] if one["type"] == "frame"]
     shown = sum("D" not in one["flags"] for one in packets)
     stream = found["streams"][0]
+    _refuse_stream(path, stream, found["format"]["format_name"])
     declared = int(stream.get("nb_frames", 0))
     if len(packets) < declared:
         raise VideoError(f"{path} is cut or damaged: it declares {declared} frames and holds {len(packets)}")
@@ -66,7 +81,25 @@ def probe(path: Path) -> Probe:
         raise VideoError(f"{path} is damaged: it holds {shown} frames and {len(frames)} decode")
     times = tuple(_time(frame) for frame in frames)
     rate = Fraction(stream["r_frame_rate"]) if not stream.get("r_frame_rate", "0/0").endswith("/0") else None
-    return Probe(path, _agreed(path, _tags(stream), frames), times, rate or None)
+    interlaced = sum(int(frame.get("interlaced_frame", 0)) for frame in frames)
+    return Probe(path, _agreed(path, _tags(stream), frames), times, rate or None, interlaced)
+
+
+def _refuse_stream(path: Path, stream: dict[str, Any], container: str) -> None:
+    """What ffmpeg would decode without a word, and no reader of the file takes."""
+    known = tracks(path, container)
+    refuse_track(str(path), known[stream["index"]] if stream["index"] < len(known) else Track())
+    if ("alpha_mode", "1") in {(key.lower(), value) for key, value in stream.get("tags", {}).items()}:
+        raise alpha_error(str(path))
+    for side in stream.get("side_data_list", ()):
+        angle = side.get("rotation", 0)
+        if angle % 90:
+            raise VideoError(f"{path} is displayed turned by {angle}°, no multiple of 90°: let ffmpeg turn it first")
+        if angle % 180 and "422" in stream.get("pix_fmt", ""):
+            raise VideoError(
+                f"{path} is displayed turned by 90°, and its chroma is 4:2:2: let ffmpeg turn it first, ffmpeg -i IN "
+                "-pix_fmt yuv444p -c:v ffv1 OUT.mkv"
+            )
 
 
 def _ffprobe(path: Path) -> dict[str, Any]:
@@ -123,6 +156,9 @@ def _tags(said: dict[str, Any]) -> Tags:
         range=_RANGE.get(said.get("color_range", "")),
         hdr=_HDR.get(said.get("color_transfer", "")),
         chroma_location=None if siting in _UNTAGGED else siting,
+        foreign=foreign_colours(
+            _PRIMARIES.get(said.get("color_primaries", "")), _TRANSFER.get(said.get("color_transfer", ""))
+        ),
     )
 
 
@@ -134,9 +170,12 @@ def _agreed(path: Path, stream: Tags, frames: list[dict[str, Any]]) -> Tags:
         stream.range or first.range,
         stream.hdr or first.hdr,
         stream.chroma_location or first.chroma_location,
+        stream.foreign or first.foreign,
     )
     if tags.hdr is not None:
         raise hdr_error(str(path), tags.hdr, "the")
+    if tags.foreign is not None:
+        raise foreign_error(str(path), tags.foreign, "the")
     for index, frame in enumerate(frames):
         for name, said in vars(_tags(frame)).items():
             if said not in (None, getattr(tags, name)):

@@ -96,7 +96,10 @@ def run(options: argparse.Namespace) -> int:
     write_outputs(outputs)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table([log]))
-    if missing := log.frames[0][1].provenance.conversion["assumed"]:  # type: ignore[index]
+    assumed = log.frames[0][1].provenance.conversion["assumed"]  # type: ignore[index]
+    if "progressive" in assumed:
+        print("interlaced: certified as stored, not deinterlaced", file=sys.stderr)
+    if missing := [one for one in assumed if one != "progressive"]:
         print(f"assumed, as nothing says it: {', '.join(missing)}", file=sys.stderr)
     print(final_line([log]), file=sys.stderr)
     return 0
@@ -146,7 +149,12 @@ def _conversion(pipe: Pipe, probed: Probe | None, counted: bool, options: argpar
         chroma_location=None if shape.siting_unsure and probed else shape.chroma_location,
     )
     conversion = conversion_of(
-        *(NAME, layout, shape.width, shape.height), told=told, file=probed, host=host, counted=counted
+        *(NAME, layout, shape.width, shape.height),
+        told=told,
+        file=probed,
+        host=host,
+        counted=counted,
+        interlaced=shape.interlaced,
     )
     unsure = []
     if probed is None:

@@ -31,7 +31,8 @@ _RANGE = {"FULL": "full", "LIMITED": "limited"}
 class Shape:
     """What a stream of planes is made of, and what it says of itself; None: nothing.
 
-    ``siting_unsure``: ``chroma_location`` is also what is written where it is not known.
+    ``siting_unsure``: ``chroma_location`` is also what is written where it is not known. ``interlaced``: some frames
+    are, or may be.
     """
 
     layout: Layout
@@ -41,6 +42,7 @@ class Shape:
     range: str | None = None
     chroma_location: str | None = None
     siting_unsure: bool = False
+    interlaced: bool = False
 
 
 class Pipe:
@@ -126,6 +128,7 @@ def _header(line: bytes | None) -> Shape:
             range=ranges[0] if ranges else None,
             chroma_location=_SITING.get(colour),
             siting_unsure=colour == "420jpeg",
+            interlaced=said.get("I", "p") in ("t", "b", "m"),
         )
     )
 

@@ -32,7 +32,10 @@ _SITING = {"mpeg2": "left", "jpeg": "center", "none": "center", "dv": "topleft",
 
 
 class Format:
-    """What caps say. ``layout``, ``width``, ``height``, and ``tags``: of their colours."""
+    """What caps say. ``layout``, ``width``, ``height``, ``interlaced``, and ``tags``: of their colours.
+
+    Raises VideoError for caps that are no video, or whose buffers hold fields.
+    """
 
     def __init__(self, caps: Any) -> None:
         self._info = GstVideo.VideoInfo.new_from_caps(caps)
@@ -41,6 +44,12 @@ class Format:
         said = caps.get_structure(0)
         self.layout = FORMATS[said.get_string("format")]
         self.width, self.height = int(self._info.width), int(self._info.height)
+        mode = said.get_string("interlace-mode") or "progressive"
+        if mode in ("fields", "alternate"):
+            raise VideoError(
+                f"buffers hold fields (interlace-mode {mode}), not frames: put deinterlace before the element"
+            )
+        self.interlaced = mode != "progressive"
         self.tags = _tags(self.layout, said.get_string("colorimetry"), said.get_string("chroma-site"))
 
     def planes(self, buffer: Any) -> tuple[NDArray[Any], ...]:
@@ -70,6 +79,7 @@ def _tags(layout: Layout, colorimetry: str | None, siting: str | None) -> Tags:
         layout,
         matrix=GstVideo.VideoColorMatrix.to_iso(colour.matrix) if colorimetry else None,
         transfer=GstVideo.VideoTransferFunction.to_iso(colour.transfer) if colorimetry else None,
+        primaries=GstVideo.VideoColorPrimaries.to_iso(colour.primaries) if colorimetry else None,
         range=_RANGE.get(int(colour.range)) if colorimetry else None,
         chroma_location=_SITING.get(siting, siting) if siting else None,
     )

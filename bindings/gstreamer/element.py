@@ -152,6 +152,7 @@ class Biqa(GstBase.BaseTransform):  # type: ignore[misc]
             file=self._probed,
             host=form.tags,
             counted=counted,
+            interlaced=form.interlaced,
         )
 
     def _certify(self, buffer: Any) -> None:

@@ -45,6 +45,7 @@ def tags_of(frame: Any, layout: Layout) -> Tags:
         layout,
         matrix=props.get("_Matrix"),
         transfer=props.get("_Transfer"),
+        primaries=props.get("_Primaries"),
         range=range_,
         chroma_location=None if siting is None else _SITING.get(siting, str(siting)),
     )

@@ -116,16 +116,21 @@ H.264, HEVC, VVC, AV1 and MPEG-2/4. The file is decoded once before anything is 
 | stream | the one that ffmpeg takes, the largest, with a bonus for the default one, or that of `--stream N` |
 | display matrix | applied plane by plane as FFmpeg does, multiples of 90° and mirror images; other angles are refused |
 | pixels that are not square | certified as stored, said so |
-| interlaced frames | certified as stored, marked with their number |
+| interlaced frames | certified as stored, marked with their number; through a pipe or GStreamer marked \
+`progressive` under `assumed`; buffers of single fields are refused |
 | dropped frames (AVI packets of no bytes), hidden frames (VP8, VP9) | not shown, not counted, said so |
 | matrix, range, siting | converted as tagged; what is assumed is named |
 | primaries | BT.709, BT.601 or untagged: taken as sRGB's, named; BT.2020, P3 and others: refused |
 | transfer | PQ, HLG and linear: refused; others are taken as they are |
 | Dolby Vision | profiles that need their metadata (5, and others without a compatible base layer): refused |
-| alpha (WebM, yuva formats) | refused |
+| alpha (WebM, yuva formats) | refused: most decoders leave it out without a word; the message has the line \
+for ffmpeg that lays it over a colour. `--background` is for pictures and their animations |
 | cropping by the container (MP4 `clap`, Matroska PixelCrop) | refused unless it crops nothing |
 | encrypted | refused |
 | GIF, WebP, PNG, AVIF animations | clips of their frames; the record holds how long each is shown |
+
+Frames that come through a pipe are those that FFmpeg decodes. With `--probe FILE` its file is refused for all that this
+table refuses, so that the log replays from the file; without it, nobody looks at the file.
 """
 
 

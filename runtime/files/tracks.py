@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ..errors import ConversionError, VideoError
+from ..frames.colour_tags import hdr_error
 from .containers import read_element
 
 _PATH = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
@@ -41,6 +43,24 @@ def tracks(path: Path, container: str) -> list[Track]:
         if name == "matroska":
             return list(_matroska_tracks(file, path.stat().st_size))
     return []
+
+
+def refuse_track(name: str, track: Track) -> None:
+    """What decoding would pass over. Raises VideoError (encrypted, cropped) or ConversionError (Dolby Vision)."""
+    if track.encrypted:
+        raise VideoError(f"{name} is encrypted: decrypt it first")
+    if track.crop:
+        raise VideoError(f"{name} is cropped by its container ({track.crop}): ffmpeg -i IN -c:v ffv1 OUT.mkv crops it")
+    if track.dolby_vision and (track.dolby_vision[0] == 5 or track.dolby_vision[1] == 0):
+        raise hdr_error(name, f"Dolby Vision profile {track.dolby_vision[0]}", "the")
+
+
+def alpha_error(name: str) -> ConversionError:
+    """The refusal of a video whose alpha its decoder leaves out."""
+    return ConversionError(
+        f"{name} has alpha (alpha_mode 1): lay it over a background first, e.g. ffmpeg -c:v libvpx-vp9 -i IN "
+        '-filter_complex "color=white[b];[b][0]scale2ref[c][v];[c][v]overlay=shortest=1" -c:v ffv1 OUT.mkv'
+    )
 
 
 def _mp4_entries(file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConversionError, DependencyError, VideoError
-from ..frames.colour_tags import HDR, Tags, conversion_for, hdr_error, tagged
+from ..frames.colour_tags import HDR, Tags, conversion_for, foreign_colours, foreign_error, hdr_error, tagged
 from ..frames.pixel_formats import LAYOUTS, Layout, planes_of
 from ..frames.planes import Conversion, rgb_from_planes
 from ..install import pip_install
@@ -40,7 +40,7 @@ from .chroma_location import chroma_location
 from .containers import check_whole
 from .decoder_log import ONLY_LOGGED, logged_errors
 from .orientation import TURNS, matrix_orientation, swaps_sides, turned_planes
-from .tracks import Track, tracks
+from .tracks import Track, alpha_error, refuse_track, tracks
 
 LEAST_PYAV = 17  # earlier ones ignore the colour matrix
 CONTAINERS = (
@@ -50,8 +50,6 @@ CONTAINERS = (
 
 _RANGE = {1: "limited", 2: "full"}  # AVColorRange
 _PRIMARIES = {0: None, 2: None, 1: "BT.709", 5: "BT.601 (625 lines)", 6: "BT.601 (525 lines)", 7: "SMPTE 240M"}
-_WIDE = {4: "BT.470 M", 8: "film", 9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3", 22: "EBU 3213"}
-_NO_CURVE = {8: "linear", 9: "logarithmic", 10: "logarithmic", 17: "that of cinema (SMPTE ST 428)"}
 _DEFAULT_BONUS = 5_000_000
 """Pixels that a default stream counts more, as ffmpeg chooses."""
 
@@ -207,35 +205,15 @@ class VideoReader:
 
     def _refuse_track(self) -> None:
         """What the container says that decoding would pass over."""
-        track, name = self._track(self._stream), str(self.path)
-        if track.encrypted:
-            raise VideoError(f"{name} is encrypted: decrypt it first")
-        if track.crop:
-            raise VideoError(
-                f"{name} is cropped by its container ({track.crop}): ffmpeg -i IN -c:v ffv1 OUT.mkv crops it"
-            )
-        if track.dolby_vision and (track.dolby_vision[0] == 5 or track.dolby_vision[1] == 0):
-            raise hdr_error(name, f"Dolby Vision profile {track.dolby_vision[0]}", "the")
+        refuse_track(str(self.path), self._track(self._stream))
         if ("alpha_mode", "1") in {(key.lower(), value) for key, value in self._stream.metadata.items()}:
-            raise ConversionError(
-                f"{name} has alpha (alpha_mode 1): lay it over a background first, e.g. ffmpeg -c:v libvpx-vp9 -i IN "
-                '-filter_complex "color=white[b];[b][0]scale2ref[c][v];[c][v]overlay=shortest=1" -c:v ffv1 OUT.mkv'
-            )
+            raise alpha_error(str(self.path))
 
     def _refuse_colours(self, said: Any, what: str) -> None:
-        primaries, transfer = said.color_primaries, said.color_trc
-        if transfer in HDR:
-            raise hdr_error(str(self.path), HDR[transfer], what)
-        if primaries in _WIDE:
-            raise ConversionError(
-                f"{self.path}: {what} primaries are {_WIDE[primaries]}, not sRGB's: convert it first (ffmpeg's filter "
-                "zscale=primaries=709:transfer=709:matrix=709)"
-            )
-        if transfer in _NO_CURVE:
-            raise ConversionError(
-                f"{self.path}: {what} transfer is {_NO_CURVE[transfer]}: convert it first (ffmpeg's filter "
-                "zscale=transfer=709)"
-            )
+        if said.color_trc in HDR:
+            raise hdr_error(str(self.path), HDR[said.color_trc], what)
+        if foreign := foreign_colours(said.color_primaries, said.color_trc):
+            raise foreign_error(str(self.path), foreign, what)
 
     def _scan(self) -> Scan:
         """Decode everything once, after which it is known how many frames are shown, and that the file is whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .colour_tags import HDR, Tags, conversion_for, hdr_error, tagged
+from .colour_tags import HDR, Tags, conversion_for, foreign_colours, foreign_error, hdr_error, tagged
 from .lattice import Lattice, sigma_in_steps, to_lattice
 from .pixel_formats import LAYOUTS, Layout, stored_shapes, unpacked
 from .planes import CHROMA_LOCATIONS, MATRICES, RANGES, STEP
@@ -10,6 +10,8 @@ from .planes import CHROMA_LOCATIONS, MATRICES, RANGES, STEP
 __all__ = [
     "CHROMA_LOCATIONS",
     "conversion_for",
+    "foreign_colours",
+    "foreign_error",
     "HDR",
     "hdr_error",
     "Lattice",

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from bindings.ffmpeg.sidecar import frame_times
 from bindings.probe import probe
 from runtime.__main__ import main as runtime_main
 from runtime.errors import BiqaError, ConversionError, ParameterError, VideoError
+from runtime.files.file_frames import FileFrames
+from tests.runtime.files.test_displayed import MATRICES, alpha_webm, box_in_entry, with_matrix
 from tests.support.clips import write_clip
 from tests.support.hosts import DECODE, PIPE, environment, no_ffmpeg, run_page
 from tests.support.leaks import peak_memory, running
@@ -322,6 +325,55 @@ def test_probe_refuses(folder: Path) -> None:
     for name, kind, message in cases:
         with pytest.raises(kind, match=message):
             probe(Path(name))
+
+
+@needs_ffmpeg
+def test_probe_refuses_what_the_reader_refuses(folder: Path) -> None:
+    """Files that ffmpeg decodes without a word: both name the same fault."""
+    path = Path("clip.mp4")
+    crop = struct.pack(">I4s8I", 40, b"clap", 80, 1, 64, 1, 0, 1, 0, 1)
+    dolby = struct.pack(">I4sBBHB19x", 32, b"dvcC", 1, 0, 5 << 9 | 13, 0)
+    turned = with_matrix(write_clip(Path("turned.mp4"), frames=2, pix_fmt="yuv422p"), *MATRICES[6])
+    encrypted = write_clip(Path("encrypted.mp4"), frames=2)
+    encrypted.write_bytes(encrypted.read_bytes().replace(b"avc1\0\0\0\0\0\0", b"encv\0\0\0\0\0\0"))
+    cases = [
+        (box_in_entry(write_clip(path, frames=2), b"avc1", crop).rename("crop.mp4"), "clean aperture is 80×64"),
+        (box_in_entry(write_clip(path, frames=2), b"avc1", dolby).rename("dolby.mp4"), "Dolby Vision profile 5"),
+        (write_clip(Path("wide.mp4"), frames=2, tags={"color_primaries": 9}), "primaries are BT.2020"),
+        (write_clip(Path("p3.mp4"), frames=2, tags={"color_primaries": 12}), "primaries are Display P3"),
+        (write_clip(Path("linear.mp4"), frames=2, tags={"color_trc": 8}), "transfer is linear"),
+        (write_clip(Path("hlg.mp4"), frames=2, tags={"color_trc": 18}), "HLG"),
+        (alpha_webm(folder), "has alpha"),
+        (turned, "chroma is 4:2:2"),
+        (encrypted, "encrypt|damaged"),
+    ]
+    for name, message in cases:
+        for reader in (probe, FileFrames):
+            with pytest.raises(BiqaError, match=message):
+                reader(name)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_turned_clips_replay_from_the_file(piped: Callable[..., int], orientation: int) -> None:
+    """ffmpeg turns what it pipes, and the reader turns what it reads, plane by plane both."""
+    with_matrix(write_clip(Path("clip.mp4"), frames=2, tags=TAGGED), *MATRICES[orientation])
+    data = decoded("clip.mp4")
+    assert piped(data, "--probe", "clip.mp4", "--json", "log.json") == 0
+    assert runtime_main(["replay", "log.json", "clip.mp4", "--model", "model", "--secret-file", "secret"]) == 0
+
+
+@needs_ffmpeg
+def test_interlaced_frames_are_marked(piped: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"flags": "+ildct+ilme", "x264-params": "interlaced=1:tff=1"}
+    write_clip(Path("clip.mp4"), frames=2, tags=TAGGED, options=options)
+    assert probe(Path("clip.mp4")).interlaced == 2
+    data = decoded("clip.mp4")
+    for stream, more in ((data, ("--probe", "clip.mp4")), (y4m().replace(b" Ip ", b" It ", 1), ())):
+        assert piped(stream, *more, "--json", "log.json") == 0
+        assert "interlaced: certified as stored, not deinterlaced" in capsys.readouterr().err
+        log = json.loads(Path("log.json").read_text())
+        assert "progressive" in log["inputs"][0]["certificate"]["conversion"]["assumed"]
 
 
 @needs_ffmpeg

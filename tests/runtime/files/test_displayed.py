@@ -161,18 +161,23 @@ def test_matroska_tracks(tmp_path: Path) -> None:
     assert tracks(path, "matroska,webm")[0].crop == "its PixelCrop elements crop it"
 
 
-def test_alpha_of_a_webm(tmp_path: Path) -> None:
-    path = tmp_path / "clip.webm"
+def alpha_webm(folder: Path) -> Path:
+    """A VP9 that says it has alpha."""
+    path, made = folder / "clip.webm", folder / "alpha.webm"
     write_clip(path, frames=2, codec="libvpx-vp9")
-    with av.open(path) as plain, av.open(tmp_path / "alpha.webm", "w") as container:
+    with av.open(path) as plain, av.open(made, "w") as container:
         stream = container.add_stream_from_template(plain.streams.video[0])
         stream.metadata["alpha_mode"] = "1"
         for packet in plain.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
                 container.mux(packet)
+    return made
+
+
+def test_alpha_of_a_webm(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="has alpha"):
-        open_video(tmp_path / "alpha.webm")
+        open_video(alpha_webm(tmp_path))
 
 
 def test_wide_primaries_and_linear_light_are_refused(tmp_path: Path) -> None:
