@@ -1,7 +1,6 @@
 """What do tiles give? Agreement with people, and certified widths in grey levels, in L2 and against a patch.
 
-    biqa build --tile 64 --aggregate median --name tiles --out tiles
-    python -m benchmarks.tiles --bundle tiles --scores biq2021/scores.csv --images biq2021/images
+    python -m benchmarks.tiles --scores biq2021/scores.csv --images biq2021/images --whole whole-025
 
 One drawing of each photograph gives all widths, each at α = 0.001 by itself. Where a bound is the whole range of scores
 it counts as that. ``--whole``: a bundle of whole frames, whose L2 widths stand beside, with the same number of samples;
@@ -124,7 +123,7 @@ def page(made: dict[str, Any], said: str) -> str:
 def main() -> None:
     """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, required=True, help="one built with --tile")
+    parser.add_argument("--bundle", type=Path, default=Path("tiles"), help="one of tiles; default the one that ships")
     parser.add_argument("--whole", type=Path, help="one of whole frames to stand beside")
     parser.add_argument("--scores", type=Path, required=True, help="CSV with columns image, mos, split, subset")
     parser.add_argument("--images", type=Path, required=True, help="folder the image column is relative to")

@@ -12,11 +12,14 @@ from runtime.bundle.manifest import ScoreContract
 
 WEIGHTS = Path(__file__).parents[2] / "training" / "weights"
 MODEL_CARD = WEIGHTS / "MODEL_CARD.md"
+TILE_CARD = WEIGHTS / "MODEL_CARD_tiles.md"
 
 NO_DENOISER = "none"
 """The denoiser's name for median smoothing alone."""
 
 SHIPPED_METRIC = "mobilenet_v1_050_joint"
+TILE_METRIC = "mobilenet_v1_050_tiles"
+"""Of the bundle of tiles that ships."""
 OTHER_DENOISER = "unet_16_mse"
 """Behind a metric that none was trained for: it was trained for pixels alone."""
 
@@ -41,7 +44,7 @@ class Entry:
 
 
 _SCORE = ScoreContract(0.0, 100.0, higher_is_better=True)
-_SIGMA = 0.12
+_SIGMA, _TILE_SIGMA = 0.12, 0.25
 
 METRICS = {
     name: Entry(
@@ -51,9 +54,11 @@ METRICS = {
         licence="Apache-2.0",
         score=_SCORE,
         denoiser=denoiser,
+        card=TILE_CARD if name == TILE_METRIC else MODEL_CARD,
     )
     for name, spec, denoiser in (
         (SHIPPED_METRIC, "mobilenet:mobilenet_v1_050", "unet_16_joint"),
+        (TILE_METRIC, "mobilenet:mobilenet_v1_050", "unet_16_tiles"),
         ("mobilenet_v1_050", "mobilenet:mobilenet_v1_050", "unet_16"),  # trained on clean photographs
         ("bilinear_025", "bilinear:bilinear_025", "unet_16_bilinear"),  # another architecture
     )
@@ -65,10 +70,11 @@ DENOISERS = {
         weights=WEIGHTS / f"{name}.safetensors",
         version="1",
         licence="Apache-2.0",
-        sigma=_SIGMA,
+        sigma=_TILE_SIGMA if name == "unet_16_tiles" else _SIGMA,
     )
     for name in (
         "unet_16_joint",  # learned together with mobilenet_v1_050_joint
+        "unet_16_tiles",  # learned together with mobilenet_v1_050_tiles, on tiles
         "unet_16",  # trained against mobilenet_v1_050, frozen
         "unet_16_bilinear",  # trained against bilinear_025, frozen
         OTHER_DENOISER,  # pixels alone, the start of the others

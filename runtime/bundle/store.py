@@ -94,8 +94,8 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     >>> import runtime
     >>> runtime.open_bundle().manifest.name
     'biqa'
-    >>> runtime.open_bundle("default").manifest.input.sigma
-    0.12
+    >>> runtime.open_bundle("tiles").manifest.input.tile
+    64
     """
     where = find_bundle(path)
     if not where.exists():

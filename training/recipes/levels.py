@@ -30,7 +30,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -378,8 +378,12 @@ def train_levels(
         decay=config.decay, checkpoint=out / "levels.checkpoint", fingerprint=f"levels {config} {digests}",
     )  # fmt: skip
     save_family(average, out / "levels.safetensors")
+    # Of the files to start from the names, not where they lay; `files` says which they were.
+    named = replace(
+        config, start_metric=Path(config.start_metric).name, start_denoiser=Path(config.start_denoiser).name
+    )
     save_config(
-        out / "levels.json", config, files=digests, photographs=len(material.learn), ladders=len(material.pristine),
+        out / "levels.json", named, files=digests, photographs=len(material.learn), ladders=len(material.pristine),
         stored="float16",
     )  # fmt: skip
 
