@@ -1,4 +1,4 @@
-"""``biqa certify | gate | compare | plan | replay | doctor``, and what other packages add: build, train and more.
+"""``biqa certify | gate | compare | plan | explain | replay | audit | commit | doctor``, and what other packages add.
 
 ``python -m runtime`` is the same.
 """
@@ -8,13 +8,23 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .commands import certify, compare, doctor, gate, plan, replay
+from .commands import audit, certify, commit, compare, doctor, explain, gate, plan, replay
 from .commands.exits import answered
 from .commands.others import HELP, other_commands, run_other
 from .commands.parser import Parser, program
 from .version import __version__
 
-_OWN = {"certify": certify, "gate": gate, "compare": compare, "plan": plan, "replay": replay, "doctor": doctor}
+_OWN = {
+    "certify": certify,
+    "gate": gate,
+    "compare": compare,
+    "plan": plan,
+    "explain": explain,
+    "replay": replay,
+    "audit": audit,
+    "commit": commit,
+    "doctor": doctor,
+}
 
 
 def _parser(others: list[str]) -> Parser:

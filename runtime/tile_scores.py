@@ -14,7 +14,7 @@ import numpy as np
 
 from .arguments import Claim
 from .bounds.aggregates import Aggregate
-from .bounds.alpha import equal_share
+from .bounds.alpha import Scope, equal_share
 from .bounds.collective import clip_looks
 from .bounds.pooling import pool_intervals
 from .bounds.stopping import Schedule, Stopping
@@ -28,7 +28,7 @@ from .results.tampering import Domain, Tampering
 from .results.tile_certificate import TileCertificate, aggregated, bound_tiles
 from .scores import ClipScores, Frames, FrameScores, NoisySampler, reading_of
 
-__all__ = ["TileClip", "TileScores"]
+__all__ = ["TileClip", "TileScores", "tile_schedule"]
 
 
 class TileScores(FrameScores):
@@ -60,11 +60,7 @@ class TileScores(FrameScores):
 
     def looks(self, claim: Claim) -> Schedule:
         """The sample counts to stop at; they depend on the frame's size and the claim, never on scores."""
-        samples = self._noisy.samples
-        if claim.scope == "reported":
-            return Schedule((samples,), ())
-        shift = _tampering(claim).attack(self.domain).shifts[0]
-        return Schedule(_look_counts(self.tiling.count, shift, claim.alpha, samples), ())
+        return tile_schedule(_tampering(claim), self.domain, claim.alpha, claim.scope, self._noisy.samples)
 
     def bounds(self, claim: Claim, looks: int) -> tuple[float, float]:
         """(lower, upper) of the scores so far, at one of ``looks`` looks that share ``claim.alpha``."""
@@ -168,6 +164,13 @@ class TileClip(ClipScores):
     def _schedule(self, scores: FrameScores) -> Schedule:
         assert isinstance(scores, TileScores)
         return scores.looks(self._claim)
+
+
+def tile_schedule(tampering: Tampering, domain: Domain, alpha: float, scope: Scope, samples: int) -> Schedule:
+    """The sample counts to stop at: all of them share ``alpha``."""
+    if scope == "reported":
+        return Schedule((samples,), ())
+    return Schedule(_look_counts(domain.tiling.count, tampering.attack(domain).shifts[0], alpha, samples), ())
 
 
 @lru_cache(maxsize=64)

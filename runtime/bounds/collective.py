@@ -249,8 +249,8 @@ def certify_mean(
     return Collective(
         mean.name,
         _score(checked, shared, mean),
-        _back(-below.value, mean, low_end, -1),
-        _back(above.value, mean, high_end, 1),
+        end_of(-below.value, mean, low_end, -1),
+        end_of(above.value, mean, high_end, 1),
         alpha,
         scope,
         groups,
@@ -481,7 +481,7 @@ def _score(scores: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.f
     return mean.back(total)
 
 
-def _back(value: float, mean: Mean, end: float, direction: int) -> float:
+def end_of(value: float, mean: Mean, end: float, direction: int) -> float:
     """g⁻¹ of a bound, rounded outwards and not beyond the range's ``end``."""
     within = float(mean.forward(np.array([end]))[0])
     if direction * (value - within) >= 0:

@@ -15,8 +15,8 @@ from ..files.file_frames import FileFrames
 from ..files.listing import listed
 from ..noise.keys import noise_source, read_secret
 from ..results.certificate import Certificate
-from ..results.log import InputLog, build_log, read_log, to_json
-from ..results.pooled import ASKED_FOR, FRAME_BY_FRAME
+from ..results.differences import differences, name_of
+from ..results.log import InputLog, build_log, read_log, to_json, wished_bound
 from .options import add_model_options
 from .progress import progress_bar
 
@@ -28,31 +28,6 @@ Every value of the log is compared except these: version and fps at the top, and
 certificate.conversion.assumed and certificate.reading.decoder. If a value differs, the two engines are printed. What an
 older log lacks is not compared.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
-
-
-Place = tuple[str | int, ...]
-NOT_COMPARED: tuple[tuple[str | type, ...], ...] = (
-    ("version",),
-    ("fps",),
-    ("inputs", int, "path"),
-    ("inputs", int, "certificate", "engine"),
-    ("inputs", int, "certificate", "conversion", "assumed"),
-    ("inputs", int, "certificate", "reading", "decoder"),
-)
-"""Places, from the top of the log, that may differ without a certificate being another one; ``int``: any index.
-
-Another engine is named where scores differ.
-"""
-
-ADDED = {"alpha", "bound", "collective", "joint_claim", "lattice_sha256", "pooled_bounds", "score_range", "why"}
-"""Keys that logs had not always: where a log has none of a name, it is not compared."""
-MAY_BE_ABSENT: tuple[tuple[str | type, ...], ...] = (
-    ("inputs", int, "certificate", "reading"),
-    ("inputs", int, "certificate", "reading", str),
-)
-"""Places that older records do not have; ``str``: any key."""
-
-_ABSENT = object()
 
 
 def add(subparsers: Any) -> None:
@@ -90,11 +65,11 @@ def run(options: argparse.Namespace) -> int:
     made: dict[str, Any] = json.loads(to_json(build_log(again, 1, decision, log.get("failed", ()))))
     _number_as(log, made)
     pairs = enumerate(zip(log["frames"], made["frames"], strict=True))
-    wrong = [[_name(place[2:]) for place in differences(*pair, ("frames", index))] for index, pair in pairs]
+    wrong = [[name_of(place[2:]) for place in differences(*pair, ("frames", index))] for index, pair in pairs]
     for ours, names in zip(made["frames"], wrong, strict=True):
         if names:
             print(f"{options.inputs[ours['input']]} frame {ours['frame']}: differs in {', '.join(names)}")
-    around = [_name(place) for place in differences({**log, "frames": None}, {**made, "frames": None})]
+    around = [name_of(place) for place in differences({**log, "frames": None}, {**made, "frames": None})]
     if around:
         print(f"the log differs in {', '.join(around)}")
     if around or any(wrong):
@@ -111,46 +86,12 @@ def _number_as(log: Mapping[str, Any], made: dict[str, Any]) -> None:
             frame["frameNum"] = index
 
 
-def differences(recorded: Any, made: Any, at: Place = ()) -> list[Place]:
-    """Where two JSON trees differ, as places from the top of the log; those of ``NOT_COMPARED`` are passed over."""
-    if not compared(at) or (recorded is _ABSENT and _is_of(at, MAY_BE_ABSENT)):
-        return []
-    if isinstance(recorded, dict) and isinstance(made, dict):
-        keys = sorted(recorded.keys() | (made.keys() - (ADDED - recorded.keys())))
-        pairs: list[tuple[Any, Any, Place]] = [
-            (recorded.get(key, _ABSENT), made.get(key, _ABSENT), (*at, key)) for key in keys
-        ]
-    elif isinstance(recorded, list) and isinstance(made, list) and len(recorded) == len(made):
-        pairs = [(*both, (*at, index)) for index, both in enumerate(zip(recorded, made, strict=True))]
-    else:
-        return [] if type(recorded) is type(made) and recorded == made else [at]
-    return [place for pair in pairs for place in differences(*pair)]
-
-
-def compared(place: Place) -> bool:
-    """Whether a place is none of ``NOT_COMPARED``."""
-    return not _is_of(place, NOT_COMPARED)
-
-
-def _is_of(place: Place, kinds: Sequence[tuple[str | type, ...]]) -> bool:
-    return any(
-        len(place) == len(known)
-        and all(isinstance(k, w) if isinstance(w, type) else k == w for k, w in zip(place, known, strict=True))
-        for known in kinds
-    )
-
-
-def _name(place: Place) -> str:
-    """A place as in ``inputs[0].certificate.sigma``."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".") or "all"
-
-
 def _remake(log: Mapping[str, Any], index: int, path: Path, options: argparse.Namespace) -> InputLog:
     """The certificates of one file, made again. Raises RecordError where file or model are not the recorded ones."""
     entry = log["inputs"][index]
     recorded = _recorded(log, index)
     rule = entry["certificate"].get("stopping", {}).get("rule", {})
-    alpha, bound = entry.get("alpha", entry["joint_alpha"]), _bound(entry)
+    alpha, bound = entry.get("alpha", entry["joint_alpha"]), wished_bound(entry)
     made = InputLog(entry["path"], entry["subsample"], alpha, bound=bound)
     with (
         progress_bar(options.quiet) as bar,
@@ -179,7 +120,7 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         recorded = [_recorded(log, index) for index in range(len(entries))]
         clips = [_frames(certifier, *known) for known in zip(entries, options.inputs, recorded, strict=True)]
         bar.begin(", ".join(path.name for path in options.inputs), sum(map(len, clips)), certifier.samples)
-        bound, pool = _bound(entries[0]), entries[0]["certificate"]["stopping"]["rule"]["pool"]
+        bound, pool = wished_bound(entries[0]), entries[0]["certificate"]["stopping"]["rule"]["pool"]
         comparison = certifier.compare(*clips, pool=pool, bound=bound)
     made = [
         InputLog(
@@ -193,13 +134,6 @@ def _remake_comparison(log: Mapping[str, Any], options: argparse.Namespace) -> t
         )
     ]
     return made, comparison.to_dict()
-
-
-def _bound(entry: Mapping[str, Any]) -> str | None:
-    """The bound that was wished for. Before collective bounds every pool was bounded frame by frame."""
-    bounds = entry.get("pooled_bounds")
-    asked = bounds is None or any(made.get("why") == ASKED_FOR for made in bounds.values())
-    return FRAME_BY_FRAME if asked else None
 
 
 def _recorded(log: Mapping[str, Any], index: int) -> list[Mapping[str, Any]]:
@@ -261,7 +195,7 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
         if options.secret_file is None:
             raise RecordError("the record was made with a secret: give the file with --secret-file")
         secret = read_secret(options.secret_file)
-        if noise_source(secret).commitment != shared["secret_sha256"]:
+        if not noise_source(secret).commits_to(shared["secret_sha256"]):
             raise RecordError(f"{options.secret_file} is not the secret the record commits to")
     else:
         secret = None

@@ -54,12 +54,15 @@ _CLIP_DOMAIN = b"stochastic-biqa clip noise 1"
 _COMMITMENT = b"stochastic-biqa commitment 1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiseSource:
-    """A secret, or a public seed for tests. The secret is kept out of ``repr``."""
+    """A secret, or a public seed for tests. The secret is kept out of ``repr``, and nothing pickles it."""
 
     secret: bytes
     public_seed: int | None = None
+
+    def __reduce__(self) -> Any:
+        raise ParameterError("a secret is not pickled: send the name of its file, and read it in each process")
 
     def __repr__(self) -> str:
         return f"NoiseSource({self.kind})"
@@ -73,6 +76,10 @@ class NoiseSource:
     def commitment(self) -> str | None:
         """SHA-256 (hex) of a domain string and the secret; None for a public seed."""
         return hashlib.sha256(_COMMITMENT + self.secret).hexdigest() if self.public_seed is None else None
+
+    def commits_to(self, commitment: str) -> bool:
+        """Whether this is the commitment to the secret; in the same time whatever it is."""
+        return self.commitment is not None and hmac.compare_digest(self.commitment.encode(), commitment.encode())
 
     def key(self, lattice: Lattice, digest: str, sigma: float, samples: int) -> bytes:
         """The 16-byte noise key of a frame on the engine's lattice, its values as little-endian int32."""

@@ -35,7 +35,7 @@ from ..errors import RecordError
 from ..version import __version__
 from .certificate import Certificate
 from .log_check import UnfitError, check_log
-from .pooled import COLLECTIVE, TOGETHER, Look, Pooled, pooled
+from .pooled import ASKED_FOR, COLLECTIVE, FRAME_BY_FRAME, TOGETHER, Look, Pooled, pooled
 from .tile_certificate import TileCertificate
 
 FRAME_FIELDS = (
@@ -43,6 +43,8 @@ FRAME_FIELDS = (
     *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason", "map", "tile_bound"),
 )
 """The keys of a record that differ from frame to frame of one file."""
+MOST_BYTES = 1 << 27
+"""A larger log is refused unread."""
 
 
 @dataclass
@@ -241,12 +243,34 @@ def to_csv(log: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
+def wished_bound(entry: Mapping[str, Any]) -> str | None:
+    """The bound that was wished for. Before collective bounds every pool was bounded frame by frame."""
+    bounds = entry.get("pooled_bounds")
+    asked = bounds is None or any(made.get("why") == ASKED_FOR for made in bounds.values())
+    return FRAME_BY_FRAME if asked else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise UnfitError("an object has one key twice")
+    return made
+
+
+def _no_number(name: str) -> float:
+    raise UnfitError(f"{name} is no number of JSON")
+
+
 def read_log(path: Path) -> dict[str, Any]:
     """A log written by :func:`to_json`, with all that ``replay`` reads in it. Raises RecordError for anything else."""
     if os.path.exists(path) and not os.path.isfile(path):  # /dev/zero has no end
         raise RecordError(f"the record {path} cannot be read: it is not a regular file")
     try:
-        log = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise UnfitError(f"it is larger than {MOST_BYTES} bytes")
+        log = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
         check_log(log)
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}") from None

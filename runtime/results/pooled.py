@@ -35,6 +35,7 @@ COLLECTIVE: Mapping[str, Mean] = {mean.name: mean for mean in (MEAN, HARMONIC_ME
 
 ONE_FRAME, FRAME_BY_FRAME, TOGETHER = "one-frame", "frame-by-frame", "collective"
 ASKED_FOR = "it was asked for"
+OUT_OF_RANGE = "a score left the range that the model states"
 BOUNDS = (TOGETHER, FRAME_BY_FRAME)
 """Those that can be wished for."""
 
@@ -234,7 +235,7 @@ def out_of_range(units: Sequence[UnitScores], score_range: tuple[float, float] |
     for unit in units:
         finite = unit.scores[np.isfinite(unit.scores)]
         if finite.size and not (low <= finite.min() and finite.max() <= high):
-            return f"a score left the range that the model states, {low:g} to {high:g}: build it with the right one"
+            return f"{OUT_OF_RANGE}, {low:g} to {high:g}: build it with the right one"
     return None
 
 

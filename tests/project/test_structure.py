@@ -57,6 +57,7 @@ FLOORS = (
     ("arguments",),
     ("scores",),
     ("tile_scores",),
+    ("audit",),
     ("certifier",),
     ("commands",),
     ("__main__",),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from runtime.__main__ import main
-from runtime.commands.replay import differences
+from runtime.results.differences import differences
 from tests.support.clips import photograph, write_clip
 from tests.support.tiny import tile_bundle, tiny_bundle
 
