@@ -33,6 +33,8 @@ ALPHA = 0.001
 LEVELS = (0.5, 1.0, 2.0)
 EPSILONS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 PATCH = 64, 64
+WIDEST = 0.5
+"""An SROCC whose interval is wider says nothing, and is not printed: of too few photographs."""
 ASKED = {
     **{f"{levels:g} grey levels": Tampering(levels=levels) for levels in LEVELS},
     **{f"L2 {epsilon:g}": Tampering(epsilon=epsilon) for epsilon in EPSILONS},
@@ -116,8 +118,10 @@ def page(made: dict[str, Any], said: str) -> str:
     if whole is not None:
         header.append("whole frames, mean width")
     low, high = made["srocc_95"]
-    agreement = f"SROCC {made['srocc']:.3f} [{low:.3f}, {high:.3f}]; 90% of the scores lie within"
-    return f"{said} {agreement} {made['range_5_to_95']:.1f} points.\n\n{table(header, lines)}"
+    if high - low <= WIDEST:
+        said += f" SROCC {made['srocc']:.3f} [{low:.3f}, {high:.3f}]; 90% of the scores lie within"
+        said += f" {made['range_5_to_95']:.1f} points."
+    return f"{said}\n\n{table(header, lines)}"
 
 
 def main() -> None:
