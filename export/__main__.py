@@ -1,4 +1,4 @@
-"""``biqa build | compile | inspect | verify``, which ``python -m export`` is as well."""
+"""``biqa build | compile | inspect | verify | triton``, which ``python -m export`` is as well."""
 
 from __future__ import annotations
 
@@ -147,6 +147,28 @@ def _parser() -> Parser:
     prove.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote")
     _add_parts(prove, None, "")
     prove.set_defaults(run=_verify)
+
+    served = commands.add_parser(
+        "triton",
+        help="write a model repository of Triton Inference Server",
+        description="Write a model of a Triton model repository that certifies frames with a bundle (docs/triton.md).",
+        epilog="example:\n  biqa triton default --repository models --parameter secret_file=/run/secrets/biqa "
+        "--parameter epsilon=0.1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    served.add_argument("bundle", type=Path, help="directory or .zip, or the name of one that ships")
+    served.add_argument("--repository", type=Path, required=True, metavar="DIR", help="made where it is missing")
+    served.add_argument("--name", help="of the model in the server; default the bundle's")
+    served.add_argument("--instances", type=int, default=1, metavar="N", help="engines side by side (default 1)")
+    served.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    served.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="epsilon, alpha, samples, scope, precision, threads, secret_file or public_seed; repeatable",
+    )
+    served.set_defaults(run=_triton)
     return parser
 
 
@@ -220,6 +242,22 @@ def _inspect(options: argparse.Namespace) -> int:
 
     bundle = open_bundle(options.bundle)
     print(json.dumps(describe(bundle), indent=2) if options.json else table(bundle))
+    return 0
+
+
+def _triton(options: argparse.Namespace) -> int:
+    from .triton import parameters_of, write_repository
+
+    bundle = open_bundle(options.bundle)
+    folder = write_repository(
+        bundle,
+        options.repository,
+        options.name or bundle.manifest.name,
+        instances=options.instances,
+        device=options.device,
+        parameters=parameters_of(options.parameter),
+    )
+    print(folder)
     return 0
 
 

@@ -18,6 +18,7 @@ HELP = {
     "compile": "add GPU kernels and engines to a bundle",
     "inspect": "what a bundle holds",
     "verify": "check a bundle's files, graph and parity again",
+    "triton": "write a model repository of Triton Inference Server",
     "train": "train the metric, the denoiser, or both",
 }
 """A line each: reading it from the command itself would import PyTorch."""
