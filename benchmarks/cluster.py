@@ -62,9 +62,15 @@ def measure(actors: int) -> dict[str, Any]:
 def page(record: dict[str, Any]) -> str:
     """The Markdown."""
     rate, start, actors = record["rate"], record["start"], record["actors"]
+    share = rate["pool"] / rate["alone"] / actors
     rows = [
         ["one process, one thread", f"{rate['alone']:.2f}", "1.00", f"{start['alone']:.1f}"],
-        [f"{actors} actors", f"{rate['pool']:.2f}", f"{rate['pool'] / rate['alone'] / actors:.2f}", f"{start['pool']:.1f}"],
+        [
+            f"{actors} actors",
+            f"{rate['pool']:.2f}",
+            f"{share:.2f}",
+            f"{start['pool']:.1f}",
+        ],
     ]
     head = ["", "frames a second", "of actors × one process", "s to start"]
     return "\n\n".join([in_words(record["machine"]), table(head, rows)])

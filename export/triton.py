@@ -56,8 +56,17 @@ model_warmup [
 ]
 {parameters}
 """
-_INPUTS = (("frame", "TYPE_UINT8", "-1, -1, -1"), ("frame16", "TYPE_UINT16", "-1, -1, -1"), ("bit_depth", "TYPE_INT32", "1"))
-_OUTPUTS = (("score", "TYPE_FP64", "1"), ("lower", "TYPE_FP64", "1"), ("upper", "TYPE_FP64", "1"), ("record", "TYPE_STRING", "1"))
+_INPUTS = (
+    ("frame", "TYPE_UINT8", "-1, -1, -1"),
+    ("frame16", "TYPE_UINT16", "-1, -1, -1"),
+    ("bit_depth", "TYPE_INT32", "1"),
+)
+_OUTPUTS = (
+    ("score", "TYPE_FP64", "1"),
+    ("lower", "TYPE_FP64", "1"),
+    ("upper", "TYPE_FP64", "1"),
+    ("record", "TYPE_STRING", "1"),
+)
 
 
 PARAMETERS = ("epsilon", "levels", "patch", "sigma", "alpha", "samples", "scope", "precision", "threads")
@@ -81,7 +90,9 @@ def config(bundle: Bundle, name: str, *, instances: int, device: str, parameters
     sides = contract.height or max(contract.minimum_height, 32), contract.width or max(contract.minimum_width, 32)
     return _CONFIG.format(
         name=name,
-        inputs=",\n".join(_TENSOR.format(name=n, type=t, dims=d, optional="\n    optional: true") for n, t, d in _INPUTS),
+        inputs=",\n".join(
+            _TENSOR.format(name=n, type=t, dims=d, optional="\n    optional: true") for n, t, d in _INPUTS
+        ),
         outputs=",\n".join(_TENSOR.format(name=n, type=t, dims=d, optional="") for n, t, d in _OUTPUTS),
         kind="GPU" if device == "cuda" else "CPU",
         instances=instances,
@@ -117,6 +128,12 @@ def write_repository(
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror}: choose another --repository") from None
     return folder
+
+
+def _tensors(tensors: Mapping[str, tuple[str, str]], optional: str) -> str:
+    return ",\n".join(
+        _TENSOR.format(name=name, type=kind, dims=dims, optional=optional) for name, (kind, dims) in tensors.items()
+    )
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+__all__ = ["pip_install", "packages"]
+
 DISTRIBUTION = "stochastic-biqa"
 
 _REQUIREMENT = re.compile(r"\s*([^;]+?)\s*(?:;(.*))?")

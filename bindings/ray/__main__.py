@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
     if not done["failed"]:
         _remove(parts)
     print(
-        f"{done['certified']} files certified, {done['failed']} failed, {done['frames']} frames, {done['kept']} of them "
-        f"kept from before; all of them hold at once except with probability {joint:.3g}",
+        f"{done['certified']} files certified, {done['failed']} failed, {done['frames']} frames, {done['kept']} of "
+        f"them kept from before; all of them hold at once except with probability {joint:.3g}",
         file=sys.stderr,
     )
     return SOME_FAILED if done["failed"] else 0
@@ -129,8 +130,8 @@ def _started(options: argparse.Namespace) -> Any:
     except ImportError:
         raise DependencyError(f"Ray is not installed: {pip_install('ray')}") from None
     if not ray.is_initialized():
-        here = {} if options.address else {"include_dashboard": False}
-        ray.init(address=options.address, logging_level="ERROR", log_to_driver=False, **here)
+        here: dict[str, Any] = {} if options.address else {"include_dashboard": False}
+        ray.init(address=options.address, logging_level=logging.ERROR, log_to_driver=False, **here)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
@@ -191,7 +192,7 @@ def _shards(row: dict[str, Any], most: int) -> Iterator[dict[str, Any]]:
     """Of a file: as many as it takes, of nearly equal length."""
     count = math.ceil(row["frames"] / most)
     ends = [row["frames"] * index // count for index in range(count + 1)]
-    for first, stop in zip(ends, ends[1:], strict=False):
+    for first, stop in pairwise(ends):
         yield {**{name: row[name] for name in ("path", "sha256", "frames")}, "first": first, "stop": stop}
 
 

@@ -60,7 +60,9 @@ class ScoreShards:
         self._job, self._certifier = job, job.certifier()
 
     def __call__(self, batch: Batch) -> Batch:
-        made = [self._scored(*row) for row in zip(*(batch[n] for n in ("path", "frames", "first", "stop")), strict=True)]
+        made = [
+            self._scored(*row) for row in zip(*(batch[n] for n in ("path", "frames", "first", "stop")), strict=True)
+        ]
         return {
             **batch,
             "scores": np.array([scores for scores, _ in made], object),

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bindings.session import open_certifier
-from runtime import Certifier, FileFrames, ParameterError
-from runtime.version import __version__
+from runtime import Certifier, FileFrames, ParameterError, __version__
 
 
 @dataclass(frozen=True)

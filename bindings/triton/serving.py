@@ -12,7 +12,7 @@ tensor          holds
 ==============  =========================================================================
 
 A frame that is not taken is the client's error, and says why. Scores are those of the library, bit for bit: the noise
-key follows from the secret and the frame. The response cache is off: an answer is its own proof, and costs what it says.
+key follows from the secret and the frame. The response cache is off.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from pathlib import Path
 from ..errors import ParameterError
 from .file_frames import STANDARD_INPUT
 
+__all__ = ["listed", "natural"]
+
 STILLS = frozenset((
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl",
     ".mpo", ".pbm", ".pgm", ".pnm", ".png", ".ppm", ".psd", ".tga", ".tif", ".tiff", ".webp",

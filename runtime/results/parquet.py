@@ -14,6 +14,8 @@ from ..atomic import whole_place
 from ..errors import DependencyError, ParameterError
 from ..install import pip_install
 
+__all__ = ["COLUMNS", "need_pyarrow", "rows_of", "write_parquet"]
+
 COLUMNS: Mapping[str, str] = {
     "input": "string", "frame": "int64", "frameNum": "int64",
     "score": "float64", "lower": "float64", "upper": "float64", "abstained": "bool_",

@@ -1,4 +1,4 @@
-"""A real Triton server with a written repository: the library's bits over HTTP and gRPC; wrong frames are the client's."""
+"""A real Triton server and a written repository: the library's bits over HTTP and gRPC; wrong frames are refused."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def answers(folder: Path) -> Iterator[dict[str, Any]]:
     packages = Path(PYTHON).parent.parent / "lib" / "python3.11" / "site-packages"
     carried = packages / "pytriton" / "tritonserver"
     shutil.copytree(carried / "backends", folder / "backends")
-    shutil.copy(carried / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", folder / "backends" / "python")
+    shutil.copy(
+        carried / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", folder / "backends" / "python"
+    )
     http, grpc = free_port(), free_port()
     shutil.rmtree(folder / "models" / "mine", ignore_errors=True)
     command = [carried / "bin" / "tritonserver", "--model-repository", folder / "models"]

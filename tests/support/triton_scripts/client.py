@@ -1,4 +1,4 @@
-"""Asks a server over HTTP and gRPC, many at once; prints what it answered as JSON. Takes: folder, HTTP port, gRPC port."""
+"""Asks a server over HTTP and gRPC, many at once, and prints its answers as JSON. Takes: folder, HTTP, gRPC port."""
 
 from __future__ import annotations
 
