@@ -1,4 +1,4 @@
-"""``biqa build | compile | inspect | verify | triton``, which ``python -m export`` is as well."""
+"""``biqa build | compile | inspect | sign | verify | triton``, which ``python -m export`` is as well."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from runtime.bounds.aggregates import AGGREGATES, TRIM
 from runtime.bundle.manifest import DEFAULTS, Defaults
 from runtime.bundle.store import open_bundle
+from runtime.commands import sign
 from runtime.commands.exits import answered
 from runtime.commands.parser import Parser, program
 from runtime.errors import DependencyError, DeviceError, ExportError
@@ -28,6 +29,8 @@ _EXAMPLES = """examples:
   biqa build --int8 --out int8.zip
   biqa compile fast.zip --target tensorrt
   biqa inspect sharpness.zip
+  biqa sign --new-key my.key
+  biqa sign sharpness.zip --key my.key
   biqa verify sharpness.zip --metric metrics.py:sharpness --metric-weights sharpness.safetensors
 
 SPEC is a catalogue name, package.module:factory or path/file.py:factory, where factory returns an nn.Module.
@@ -136,6 +139,8 @@ def _parser() -> Parser:
     show.add_argument("bundle", type=Path)
     show.add_argument("--json", action="store_true", help="the same as JSON")
     show.set_defaults(run=_inspect)
+
+    sign.add(commands)
 
     prove = commands.add_parser(
         "verify",

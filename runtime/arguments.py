@@ -3,7 +3,8 @@
 =========  ==================================  =======================================================
 group      arguments                           what it decides
 =========  ==================================  =======================================================
-model      model, device, precision, threads   which network scores, and where
+model      model, device, precision, threads,  which network scores, and where
+           trusted_keys
 claim      epsilon, alpha, samples, scope,     what is claimed, at which cost
            levels, patch
 noise      secret, public_seed, share_noise    which noise, and who can draw it again
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -63,7 +65,13 @@ class ModelArguments:
 
 
 def check_model(
-    model: str | os.PathLike[str] | None, device: str, precision: str | None, threads: int | None, *, function: bool
+    model: str | os.PathLike[str] | None,
+    device: str,
+    precision: str | None,
+    threads: int | None,
+    *,
+    function: bool,
+    trusted_keys: Sequence[str | os.PathLike[str]] | None = None,
 ) -> ModelArguments:
     """The model group. ``function``: whether a sampler was given as well. Raises ParameterError or BundleError."""
     if device not in DEVICES:
@@ -73,12 +81,14 @@ def check_model(
     if not function:
         if threads is not None and device == "cuda":
             raise ParameterError("threads are those of device 'cpu': leave them out with device 'cuda'")
-        return ModelArguments(open_bundle(model), device, precision, None if threads is None else int(threads))
+        return ModelArguments(
+            open_bundle(model, trusted_keys=trusted_keys), device, precision, None if threads is None else int(threads)
+        )
     if model is not None:
         raise ParameterError("give a model or a sampler, not both")
-    if device != "cpu" or precision is not None or threads is not None:
+    if device != "cpu" or precision is not None or threads is not None or trusted_keys is not None:
         raise ParameterError(
-            "device, precision and threads belong to a model: a sampler runs where and how its owner put it"
+            "device, precision, threads and trusted_keys belong to a model: a sampler runs as its owner put it"
         )
     return ModelArguments(None, device, None, None)
 

@@ -58,6 +58,7 @@ class Certifier:
     know, for tests.
     ``threads``: CPU threads of the engine, default all. ``share_noise``: the frames of a clip share one
     noise, which takes a clip that can be read twice. ``progress``: called with the number of samples just drawn.
+    ``trusted_keys``: public keys, 64 hex digits or a file of them; the model must be signed by one (docs/bundle.md).
     None stands for the bundle's default.
 
     Several threads may ask one certifier; a model scores for one of them at a time. What it claims cannot be changed:
@@ -91,9 +92,10 @@ class Certifier:
         sigma: float | None = None,
         downscale: int | None = None,
         progress: Callable[[int], None] | None = None,
+        trusted_keys: Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
         given = check_function(sampler, sigma, downscale)
-        where = check_model(model, device, precision, threads, function=given is not None)
+        where = check_model(model, device, precision, threads, function=given is not None, trusted_keys=trusted_keys)
         tile = getattr(given, "tile", None) if where.bundle is None else where.bundle.manifest.input.tile
         self._claim, count = check_claim(
             *(epsilon, alpha, samples, scope, where.defaults, levels, patch), tiles=tile is not None

@@ -35,7 +35,8 @@ def packages(extra: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for package in _extras()[extra]:
         own = _OWN.fullmatch(package)
-        found |= dict.fromkeys((package,) if own is None else packages(own[1]))
+        named = (package,) if own is None else [held for extra in own[1].split(",") for held in packages(extra)]
+        found |= dict.fromkeys(named)
     return tuple(found)
 
 

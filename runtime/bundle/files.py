@@ -6,7 +6,6 @@ without a password, and no more bytes than asked for. Nothing is ever unpacked t
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -48,10 +47,9 @@ def _from_folder(bundle: Path, name: str, limit: int) -> bytes:
                 f"{bundle}: {name} is reached through the link {place}: a bundle holds its files itself; copy it with "
                 "`cp -rL`"
             )
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(place, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BundleError(f"{bundle}: {name} is not a regular file, so it has no end: fetch the bundle again")
+    if place.exists() and not place.is_file():
+        raise BundleError(f"{bundle}: {name} is not a regular file, so it has no end: fetch the bundle again")
+    with place.open("rb") as file:
         return file.read(limit + 1)
 
 

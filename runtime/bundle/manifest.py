@@ -22,6 +22,9 @@ LARGEST = 2**31 - 1
 
 MANIFEST = "manifest.json"
 
+SIGNATURE = "signature.json"
+"""Beside the manifest, which cannot name it (signature.py)."""
+
 MODEL = "model.onnx"
 
 GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
@@ -263,7 +266,7 @@ def _size(value: Any, where: str) -> tuple[int, int]:
 
 
 def _safe_name(name: str) -> str:
-    if (why := why_not(name)) is not None or name == MANIFEST:
+    if (why := why_not(name)) is not None or name in (MANIFEST, SIGNATURE):
         raise BundleError(f"{MANIFEST}: {name!r} {why or 'cannot name itself'}")
     return name
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ..errors import BundleError
 from .files import read_file
 from .graphs import check_graph
 from .manifest import GRAPHS, MANIFEST, FileEntry, Manifest
+from .signature import check_signature, trusted
 
 MANIFEST_LIMIT = 1 << 20
 """A manifest larger than this many bytes is refused unread."""
@@ -86,10 +87,13 @@ class Bundle:
             self.read(name)
 
 
-def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
+def open_bundle(
+    path: str | os.PathLike[str] | None = None, *, trusted_keys: Sequence[str | os.PathLike[str]] | None = None
+) -> Bundle:
     """Open a bundle directory or ``.zip``, or one that ships by its name; None opens the default one that ships.
 
-    Only the manifest is read here; files are checked as they are read. Raises BundleError.
+    Only the manifest is read here; files are checked as they are read. ``trusted_keys``: public keys, one of which must
+    have signed it (signature.py); None: signatures are not looked at. Raises BundleError.
 
     >>> import runtime
     >>> runtime.open_bundle().manifest.name
@@ -106,6 +110,8 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     data = read_file(where, MANIFEST, MANIFEST_LIMIT)
     if len(data) > MANIFEST_LIMIT:
         raise BundleError(f"{where}: {MANIFEST} is larger than {MANIFEST_LIMIT} bytes")
+    if trusted_keys is not None:
+        check_signature(where, data, trusted(trusted_keys))
     try:
         text = data.decode()
     except UnicodeDecodeError:

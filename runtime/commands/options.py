@@ -33,6 +33,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="graph that is certified: fp32 (default) or int8 on a CPU; fp32 or fp16 on a GPU "
         "(default fp16 where the bundle has it)",
     )
+    parser.add_argument(
+        "--trusted-key",
+        metavar="K",
+        action="append",
+        help="take the model only if this key signed it: 64 hex digits or a file of them; repeatable",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
 
@@ -106,7 +112,7 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
         options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
         levels=options.levels, patch=options.patch, samples=options.samples, scope=options.scope, secret=secret,
         public_seed=options.public_seed, threads=options.threads, share_noise=options.share_noise,
-        progress=bar.drawn,
+        progress=bar.drawn, trusted_keys=options.trusted_key,
     )  # fmt: skip
 
 

@@ -206,6 +206,7 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
         levels=tampering.get("levels"), patch=patch,
         alpha=alpha, samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
         threads=options.threads, share_noise="shared_noise_frames" in shared, progress=drawn,
+        trusted_keys=options.trusted_key,
     )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_no_precision_stands_in_for_another(tmp_path: Path) -> None:
         Certifier(bundle.path, precision="int8")
     with pytest.raises(ParameterError, match="'cpu' is fp32 or int8, not 'fp16'; fp16 is for device 'cuda'"):
         Certifier(bundle.path, precision="fp16")
-    with pytest.raises(ParameterError, match="device, precision and threads belong to a model"):
+    with pytest.raises(ParameterError, match="device, precision, threads and trusted_keys belong to a model"):
         Certifier(sampler=clamped_mean, sigma=0.12, precision="int8")
 
 
