@@ -22,6 +22,7 @@ from runtime.bundle.store import Bundle, file_entry, write_bundle
 from runtime.errors import ExportError
 from runtime.version import __version__
 
+from .checks.known_answer import known_answers
 from .checks.parity import Measurement, check_parity, onnx_scores, torch_scores, with_minimum
 from .checks.photographs import PHOTOGRAPHS, noisy, unit
 from .checks.pure_function import check_finite, check_function
@@ -148,6 +149,7 @@ def build(
         defaults=defaults,
         parity=parities,
         made_with=made_with(),
+        known_answers=known_answers(contents, contract, score),
     )
     bundle = write_bundle(Path(out), manifest, contents)
     report(f"wrote {out}")

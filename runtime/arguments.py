@@ -32,6 +32,7 @@ from .results.certificate import check_epsilon
 from .results.tampering import Tampering
 from .samplers import Sampler
 from .samplers.function import CallableSampler, ScoreFunction
+from .samplers.known_answer import check_known_answer
 
 DEVICES = ("cpu", "cuda")
 
@@ -155,15 +156,28 @@ def check_function(
 
 
 def open_sampler(arguments: ModelArguments) -> Sampler:
-    """The bundle's graph on its device. Raises what the device's module says of what is missing."""
+    """The bundle's graph on its device, past its known answer where it has one.
+
+    Raises what the device's module says of what is missing, ModelError where another answer came out.
+    """
     assert arguments.bundle is not None
+    sampler = _open_engine(arguments, arguments.bundle)
+    try:
+        check_known_answer(sampler, arguments.bundle, str(sampler.engine["precision"]))
+    except BaseException:
+        sampler.close()
+        raise
+    return sampler
+
+
+def _open_engine(arguments: ModelArguments, bundle: Bundle) -> Sampler:
     if arguments.device == "cuda":
         from .samplers.gpu.routes import open_route
 
-        return open_route(arguments.bundle, arguments.precision)
+        return open_route(bundle, arguments.precision)
     from .samplers.onnx import OnnxSampler
 
-    return OnnxSampler(arguments.bundle, threads=arguments.threads, precision=arguments.precision or "fp32")
+    return OnnxSampler(bundle, threads=arguments.threads, precision=arguments.precision or "fp32")
 
 
 def is_count(value: object) -> bool:

@@ -133,6 +133,22 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class KnownAnswer:
+    """What a graph must answer when it is opened (samplers/known_answer.py).
+
+    ``graph``, ``sigma``: what it was built as, and for. ``table_sha256``, ``noise_sha256``: of the noise. ``scores``:
+    of a tiny frame's noisy copies, each within ``tolerance``, in score units.
+    """
+
+    graph: str
+    sigma: float
+    table_sha256: str
+    noise_sha256: str
+    scores: tuple[float, ...]
+    tolerance: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """Shapes an engine takes: a fixed batch, and (height, width) of its input from ``minimum`` to ``maximum``.
 
@@ -187,12 +203,14 @@ class Manifest:
     made_with: Mapping[str, str] = field(default_factory=dict)
     engines: Mapping[str, PlanKey] = field(default_factory=dict)
     schema: int = SCHEMA
+    known_answers: Mapping[str, KnownAnswer] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` or key of tiles without them."""
         tree = asdict(self)
-        if not self.engines:
-            del tree["engines"]
+        for key in ("engines", "known_answers"):
+            if not tree[key]:
+                del tree[key]
         for table, key in (("input", "tile"), ("score", "aggregate"), ("score", "trim")):
             if tree[table][key] is None:
                 del tree[table][key]
@@ -226,6 +244,9 @@ class Manifest:
             tree[name] = _parse(kind, tree.get(name), name)
         if "engines" in tree:
             tree["engines"] = {n: _engine(e, f"engines.{n}") for n, e in _table(tree, "engines").items()}
+        if "known_answers" in tree:
+            answers = _table(tree, "known_answers")
+            tree["known_answers"] = {n: _answer(e, f"known_answers.{n}") for n, e in answers.items()}
         if tree.get("denoiser") is not None:
             tree["denoiser"] = _parse(Part, tree["denoiser"], "denoiser")
         manifest = _parse(cls, tree, "manifest")
@@ -250,6 +271,13 @@ def _parse(kind: type[_T], value: Any, where: str) -> _T:
         return kind(**value)
     except TypeError as error:
         raise BundleError(f"{MANIFEST}: {where}: {error}") from None
+
+
+def _answer(value: Any, where: str) -> KnownAnswer:
+    answer = _parse(KnownAnswer, value, where)
+    if not isinstance(answer.scores, list):
+        raise BundleError(f"{MANIFEST}: {where}.scores is not a list")
+    return replace(answer, scores=tuple(answer.scores))
 
 
 def _engine(value: Any, where: str) -> PlanKey:
@@ -304,6 +332,7 @@ def _check_values(manifest: Manifest) -> None:
         "metric or denoiser": all(_part(part) for part in parts),
         "defaults": _number(defaults.epsilon, defaults.alpha) and defaults.epsilon > 0 and 0 < defaults.alpha < 1,
         "parity": all(_parity(parity) for parity in manifest.parity.values()),
+        "known_answers": all(_sha256(n) and _known(answer) for n, answer in manifest.known_answers.items()),
         "made_with": isinstance(manifest.made_with, dict) and _words(*manifest.made_with.values()),
     }
     if wrong := [name for name, right in checks.items() if not right]:
@@ -356,6 +385,11 @@ def _parity(parity: Parity) -> bool:
     differences = (parity.score_difference, parity.interval_difference)
     right = _words(parity.reference) and _whole(parity.pictures, 0, 1 << 31)
     return right and _number(*differences) and min(differences) >= 0
+
+
+def _known(answer: KnownAnswer) -> bool:
+    numbers = _number(answer.sigma, answer.tolerance, *answer.scores) and answer.tolerance > 0
+    return numbers and answer.graph in GRAPHS.values() and _sha256(answer.table_sha256) and _sha256(answer.noise_sha256)
 
 
 def _key(engine: PlanKey) -> bool:

@@ -114,7 +114,10 @@ def _model(model: Path | None) -> tuple[dict[str, Any], Bundle | None]:
         bundle.verify()
     except (BiqaError, OSError) as error:
         return {"ready": False, "why": str(error)}, bundle
-    return {"ready": True, "name": bundle.manifest.name, "sha256": bundle.digest, "path": str(bundle.path)}, bundle
+    known = bundle.digest in bundle.manifest.known_answers
+    answer = "checked at opening" if known else "not checked: the bundle has none, build it again with `biqa build`"
+    found = {"name": bundle.manifest.name, "sha256": bundle.digest, "path": str(bundle.path), "known_answer": answer}
+    return {"ready": True, **found}, bundle
 
 
 def _cpu() -> dict[str, Any]:
@@ -206,7 +209,9 @@ def _text(report: dict[str, Any], everything: bool) -> str:
     slow = f", two to four times slower than compiled, the same bits: {noise['install']}" if noise["install"] else ""
     lines += ["", f"  noise          {noise['path']}{slow}"]
     model = report["model"]
-    lines += [f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}", ""]
+    lines += [f"  model          {model['name'] + ' ' + model['sha256'][:12] if model['ready'] else model['why']}"]
+    lines += [f"  known answer   {model['known_answer']}"] if model["ready"] else []
+    lines += [""]
     if everything:
         for name, part in report["gpu"].items():
             lines.append(f"  {name:14} {part['found'] or _missing(part['install'])}")
