@@ -58,7 +58,7 @@ def test_every_public_name_is_there() -> None:
     assert set(runtime.__all__) - PUBLIC_ELSEWHERE <= set(NAMES)
 
 
-@pytest.mark.parametrize("command", ["certify", "gate", "compare", "plan", "replay", "doctor"])
+@pytest.mark.parametrize("command", ["certify", "gate", "compare", "plan", "replay", "sign", "doctor"])
 def test_every_option_is_there(command: str) -> None:
     options = options_of(biqa, command)
     assert "--help" in options
@@ -82,7 +82,7 @@ def test_every_option_of_the_page_exists() -> None:
     from export.__main__ import main as export
 
     known = options_of(ffmpeg).union(
-        *(options_of(biqa, c) for c in ("certify", "gate", "compare", "plan", "replay", "doctor")),
+        *(options_of(biqa, c) for c in ("certify", "gate", "compare", "plan", "replay", "sign", "doctor")),
         *(options_of(export, c) for c in ("build", "compile", "inspect", "verify")),
     )
     assert {name for name in NAMES if name.startswith("--")} <= known
