@@ -24,8 +24,8 @@ Law = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 LAWS: list[Law] = [
     lambda p: 40 + 2 * norm.ppf(p),
-    lambda p: 38 - 6 * np.log1p(-p),  # a long tail above
-    lambda p: 52 + 6 * np.log(p),  # a long tail below
+    lambda p: np.minimum(38 - 6 * np.log1p(-p), 99),  # a long tail above
+    lambda p: np.maximum(52 + 6 * np.log(p), 1),  # a long tail below
     lambda p: np.round(44 + 1.5 * norm.ppf(p)),  # ties
     lambda p: np.where(p <= 0.7, 41.0, 47.0),  # two values
     lambda p: 46 + 0.3 * norm.ppf(p),
