@@ -207,6 +207,7 @@ def _resident() -> int:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """The record. Raises DeviceError naming what is missing, before anything is measured."""
     bundle = open_bundle(options.model)
+    bundle = bundle.at(bundle.manifest.input.sigma)
     record: dict[str, Any] = {"machine": machine(), "repetitions": options.repetitions, "goal": GOAL, "engines": {}}
     for precision in (name for name in ENGINE_PRECISIONS if GRAPHS[name] in bundle.manifest.files):
         with Certifier(bundle.path, device="cuda", precision=precision, public_seed=1) as certifier:

@@ -41,6 +41,7 @@ _open: dict[str, OnnxSampler] = {}
 
 def _start(path: Path, precisions: list[str]) -> None:
     bundle = open_bundle(path)
+    bundle = bundle.at(bundle.manifest.input.sigma)
     _open.update({name: OnnxSampler(bundle, threads=1, precision=name) for name in precisions})
 
 
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--trial", action="store_true", help="write nothing")
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
+    bundle = bundle.at(bundle.manifest.input.sigma)
     precisions = [name for name in PRECISIONS if GRAPHS[name] in bundle.manifest.files]
     photographs = spread(options.scores, options.images, options.split, options.photographs)
     scores = measure(options.bundle, precisions, photographs, options.samples)

@@ -129,6 +129,7 @@ def case(size: str, threads: int | None, options: argparse.Namespace) -> dict[st
     height, width = SIZES[size]
     frame = frame_of(options.photograph, height, width)
     bundle = open_bundle(options.model)
+    bundle = bundle.at(bundle.manifest.input.sigma)
     torch.set_num_threads(threads or usable_cores())
     torch.manual_seed(SEED)
     whole = height * width <= WHOLE

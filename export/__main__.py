@@ -1,4 +1,4 @@
-"""``biqa build | compile | inspect | sign | verify | triton``, which ``python -m export`` is as well."""
+"""``biqa build | compile | inspect | sign | verify | calibrate | triton``, which ``python -m export`` is as well."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from runtime.bounds.aggregates import AGGREGATES, TRIM
+from runtime.bounds.calibration import KINDS
 from runtime.bundle.manifest import DEFAULTS, Defaults
-from runtime.bundle.store import open_bundle
+from runtime.bundle.store import Bundle, open_bundle
 from runtime.commands import sign
 from runtime.commands.exits import answered
 from runtime.commands.parser import Parser, program
@@ -17,6 +18,7 @@ from runtime.errors import DependencyError, DeviceError, ExportError
 
 from .engines.compile import TARGETS
 from .engines.options import add_engine_options, requests_of, size
+from .report import Report
 
 _EXAMPLES = """examples:
   biqa build
@@ -24,6 +26,7 @@ _EXAMPLES = """examples:
       --metric-licence MIT --score-range 0 1 --name sharpness --out sharpness.zip
   biqa build --metric pyiqa:cnniqa --denoiser none --downscale 1 --sigma 0.05
   biqa build --metric package.module:OneSizeNet --size 224x224
+  biqa build --family levels.safetensors --measured measured.json --int8 --out levels
   biqa build --tile 64 --aggregate median --name tiles
   biqa build --fp16 --target tensorrt-rtx --sm 89 --out fast.zip
   biqa build --int8 --out int8.zip
@@ -76,7 +79,16 @@ def _parser() -> Parser:
     for role in ("metric", "denoiser"):
         make.add_argument(f"--{role}-licence", metavar="TEXT", help="recorded; default unstated, or the catalogue's")
         make.add_argument(f"--{role}-version", metavar="TEXT", help="recorded; default unstated, or the catalogue's")
-    make.add_argument("--sigma", type=float, default=SIGMA, help="noise on the engine's input (default %(default)s)")
+    make.add_argument(
+        "--family",
+        type=Path,
+        metavar="FILE",
+        help="in place of a metric and a denoiser: noise levels that training.recipes.levels trained, in one bundle",
+    )
+    make.add_argument(
+        "--measured", type=Path, metavar="FILE", help="of a family: what benchmarks.frontier measured of its levels"
+    )
+    make.add_argument("--sigma", type=float, help=f"noise on the engine's input (default {SIGMA})")
     make.add_argument(
         "--downscale", type=int, default=DOWNSCALE, metavar="K", help="K×K box before the engine (default 2)"
     )
@@ -174,6 +186,20 @@ def _parser() -> Parser:
         help="epsilon, alpha, samples, scope, precision, threads, secret_file or public_seed; repeatable",
     )
     served.set_defaults(run=_triton)
+    fitter = commands.add_parser(
+        "calibrate",
+        help="add a curve from a model's points to a scale of your own opinions",
+        description="Fit a monotone curve to scores with opinions, and write the bundle with it: another bundle, whose "
+        "records have scores and bounds on both scales.",
+        epilog="example:\n  biqa calibrate default scores.csv --sigma 0.06 --out mine",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fitter.add_argument("bundle", type=Path, help="directory or .zip that `build` wrote, or the name of one that ships")
+    fitter.add_argument("scores", type=Path, help="CSV with the columns score (points) and opinion (higher is better)")
+    fitter.add_argument("--out", type=Path, metavar="DIR|FILE.zip", required=True, help="the calibrated bundle")
+    fitter.add_argument("--kind", choices=KINDS, default=KINDS[0], help="of the curve (default %(default)s)")
+    fitter.add_argument("--sigma", type=float, help="of a family: the noise level that the scores are of")
+    fitter.set_defaults(run=_calibrate)
     return parser
 
 
@@ -182,42 +208,48 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from .build import build
+    from .build import SIGMA, build
     from .engines.compile import compile_bundle, finishing_command
     from .report import silent
 
+    if options.measured and not options.family:
+        raise ExportError("--measured is of a family of noise levels: give --family as well")
     if options.keep_fp32 and not (options.fp16 or options.int8):
         raise ExportError("--keep-fp32 is for --fp16 and --int8: give one of them, or leave it out")
     if "fp16" in (options.precision or ()) and not options.fp16:
         raise ExportError("--precision fp16 takes --fp16: without it the bundle has no graph of that precision")
     requests = requests_of(options)
     report = silent if options.quiet else _say
-    bundle = build(
-        options.metric,
-        options.denoiser,
-        out=options.out or Path(f"{options.name}-bundle"),
-        metric_weights=options.metric_weights,
-        denoiser_weights=options.denoiser_weights,
-        metric_licence=options.metric_licence,
-        denoiser_licence=options.denoiser_licence,
-        metric_version=options.metric_version,
-        denoiser_version=options.denoiser_version,
-        sigma=options.sigma,
-        downscale=options.downscale,
-        batch=options.batch,
-        size=options.size,
-        tile=options.tile,
-        aggregate=options.aggregate,
-        trim=options.trim,
-        score_range=tuple(options.score_range) if options.score_range else None,
-        lower_is_better=options.lower_is_better,
-        name=options.name,
-        defaults=Defaults(options.epsilon, options.alpha, options.samples),
-        fp16=options.fp16,
-        int8=options.int8,
-        keep_fp32=options.keep_fp32,
-        half_weights=options.half_weights,
-        report=report,
+    bundle = (
+        _build_family(options, report)
+        if options.family
+        else build(
+            options.metric,
+            options.denoiser,
+            out=options.out or Path(f"{options.name}-bundle"),
+            metric_weights=options.metric_weights,
+            denoiser_weights=options.denoiser_weights,
+            metric_licence=options.metric_licence,
+            denoiser_licence=options.denoiser_licence,
+            metric_version=options.metric_version,
+            denoiser_version=options.denoiser_version,
+            sigma=SIGMA if options.sigma is None else options.sigma,
+            downscale=options.downscale,
+            batch=options.batch,
+            size=options.size,
+            tile=options.tile,
+            aggregate=options.aggregate,
+            trim=options.trim,
+            score_range=tuple(options.score_range) if options.score_range else None,
+            lower_is_better=options.lower_is_better,
+            name=options.name,
+            defaults=Defaults(options.epsilon, options.alpha, options.samples),
+            fp16=options.fp16,
+            int8=options.int8,
+            keep_fp32=options.keep_fp32,
+            half_weights=options.half_weights,
+            report=report,
+        )
     )
     for request in requests:
         try:
@@ -228,6 +260,38 @@ def _build(options: argparse.Namespace) -> int:
             _say(f"on the machine that will run it: {finishing_command(bundle.path, request)}")
     print(bundle.path)
     return 0
+
+
+def _build_family(options: argparse.Namespace, report: Report) -> Bundle:
+    from .family import build_family
+    from .networks.catalogue import SHIPPED_METRIC
+
+    others = {
+        "--metric": options.metric != SHIPPED_METRIC,
+        "--half-weights": options.half_weights,
+        **{
+            f"--{name.replace('_', '-')}": getattr(options, name) is not None
+            for name in (
+                *("denoiser", "metric_weights", "denoiser_weights", "metric_licence", "denoiser_licence"),
+                *("metric_version", "denoiser_version", "sigma", "batch", "size", "tile", "aggregate", "trim"),
+                *("score_range", "lower_is_better"),
+            )
+        },
+    }
+    if given := [name for name, there in others.items() if there]:
+        raise ExportError(f"a family brings its own networks and levels: leave {', '.join(given)} out with --family")
+    return build_family(
+        options.family,
+        out=options.out or Path(f"{options.name}-bundle"),
+        measured=options.measured,
+        downscale=options.downscale,
+        name=options.name,
+        defaults=Defaults(options.epsilon, options.alpha, options.samples),
+        fp16=options.fp16,
+        int8=options.int8,
+        keep_fp32=options.keep_fp32,
+        report=report,
+    )
 
 
 def _compile(options: argparse.Namespace) -> int:
@@ -263,6 +327,17 @@ def _triton(options: argparse.Namespace) -> int:
         parameters=parameters_of(options.parameter),
     )
     print(folder)
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from .calibrate import calibrate
+
+    bundle, curve = calibrate(
+        open_bundle(options.bundle), options.scores, out=options.out, kind=options.kind, sigma=options.sigma
+    )
+    _say(f"{curve.kind} of {curve.rows} scores, {curve.deviation:.3g} from the opinions (root mean square)")
+    print(bundle.path)
     return 0
 
 

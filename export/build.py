@@ -12,7 +12,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from runtime.bounds.aggregates import AGGREGATES, TRIM
@@ -89,7 +91,7 @@ def build(
     """
     height, width = size or (tile, tile)
     contract = InputContract(sigma=sigma, downscale=downscale, height=height, width=width, batch=batch, tile=tile)
-    _check_options(contract, score_range, name, defaults)
+    check_options(contract, score_range, name, defaults)
     aggregate, trim = _aggregate(contract, aggregate, trim)
     report("loading the metric and the denoiser")
     loaded_metric = load_metric(metric, metric_weights, licence=metric_licence, version=metric_version)
@@ -130,9 +132,9 @@ def build(
 
     contents, parities = {MODEL: stored}, {FP32: parity}
     if fp16:
-        contents[GRAPHS[FP16]], parities[FP16] = _fp16_variant(data, contract, score, keep_fp32, report)
+        contents[GRAPHS[FP16]], parities[FP16] = fp16_variant(data, contract, score, keep_fp32, report)
     if int8:
-        contents[GRAPHS[INT8]], parities[INT8] = _int8_variant(data, contract, score, keep_fp32, report)
+        contents[GRAPHS[INT8]], parities[INT8] = int8_variant(data, contract, score, keep_fp32, report)
     for precision, file in GRAPHS.items():
         if file in contents:
             check_allowed(contents[file], precision)
@@ -156,7 +158,7 @@ def build(
     return bundle
 
 
-def _fp16_variant(
+def fp16_variant(
     data: bytes, contract: InputContract, score: ScoreContract, keep: Sequence[str], report: Report
 ) -> tuple[bytes, Parity]:
     """The graph in fp16, past its gate."""
@@ -171,12 +173,20 @@ def _fp16_variant(
     return half, parity
 
 
-def _int8_variant(
-    data: bytes, contract: InputContract, score: ScoreContract, keep: Sequence[str], report: Report
+def int8_variant(
+    data: bytes,
+    contract: InputContract,
+    score: ScoreContract,
+    keep: Sequence[str],
+    report: Report,
+    codes: dict[str, NDArray[np.int8]] | None = None,
 ) -> tuple[bytes, Parity]:
-    """The graph in int8, past its gate. It is run as it is, so its behaviour is checked as that of the graph was."""
+    """The graph in int8, past its gate. It is run as it is, so its behaviour is checked as that of the graph was.
+
+    ``codes``: of the weights, shared by noise levels (``to_int8``).
+    """
     report("converting to int8 and comparing with fp32 on noisy photographs")
-    small = to_int8(data, seen_values(data, contract), keep)
+    small = to_int8(data, seen_values(data, contract), keep, codes)
     check_graph(small, contract)
     _, _, height, width = trace_shape(contract)
     check_function(onnx_scores(small, contract), "the int8 graph", contract, height, width)
@@ -197,7 +207,7 @@ def made_with() -> dict[str, str]:
     return {"stochastic-biqa": __version__, **{name: version(name) for name in ("onnx", "onnxscript", "torch")}}
 
 
-def _check_options(
+def check_options(
     contract: InputContract, score_range: tuple[float, float] | None, name: str, defaults: Defaults
 ) -> None:
     sizes = [n for n in (contract.batch, contract.height, contract.width, contract.tile) if n is not None]

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from runtime.bundle.manifest import MODEL, InputContract, Parity, Part, PlanKey, ScoreContract
+from runtime.bundle.manifest import MODEL, InputContract, Level, Parity, Part, PlanKey, ScoreContract
 from runtime.bundle.store import Bundle
 from runtime.samplers.gpu.kernels import FOLDER
 
@@ -42,20 +42,24 @@ def summarise(data: bytes) -> GraphSummary:
 
 def describe(bundle: Bundle) -> dict[str, Any]:
     """Manifest, digest and graph as one JSON-ready tree. Raises BundleError where model.onnx was altered."""
-    graph = summarise(bundle.read(MODEL))
+    graph = summarise(bundle.at(bundle.manifest.input.sigma).read(MODEL))
     return {"digest": bundle.digest, "graph": asdict(graph), "manifest": asdict(bundle.manifest)}
 
 
 def table(bundle: Bundle) -> str:
     """The same for a reader: one line a fact."""
-    manifest, graph = bundle.manifest, summarise(bundle.read(MODEL))
+    manifest, graph = bundle.manifest, summarise(bundle.at(bundle.manifest.input.sigma).read(MODEL))
     defaults = manifest.defaults
     rows = [
         ("name", f"{manifest.name}, schema {manifest.schema}, model {bundle.digest[:16]}"),
         ("metric", _part(manifest.metric)),
         ("denoiser", _part(manifest.denoiser) if manifest.denoiser else "none: median smoothing alone"),
         ("score", _score(manifest.score)),
-        ("noise", f"sigma {manifest.input.sigma:g} on the engine's input, box downscale {manifest.input.downscale}"),
+        (
+            "noise",
+            f"sigma {', '.join(f'{s:g}' for s in bundle.sigmas)} on the engine's input, "
+            f"box downscale {manifest.input.downscale}",
+        ),
         ("input", _input(manifest.input)),
         (
             "defaults",
@@ -68,6 +72,9 @@ def table(bundle: Bundle) -> str:
         ("operators", ", ".join(f"{name} {count}" for name, count in graph.operators.items())),
     ]
     rows += [(f"parity {name}", _parity(parity)) for name, parity in manifest.parity.items()]
+    for level in manifest.levels:
+        rows.append((f"sigma {level.sigma:g}", _level(bundle, level)))
+        rows += [(f"  parity {name}", _parity(parity)) for name, parity in level.parity.items()]
     rows += [(f"engine {engine.precision} {engine.sm}", _engine(engine)) for engine in manifest.engines.values()]
     kernels = [name for name in manifest.files if name.startswith(FOLDER)]
     if kernels:
@@ -80,6 +87,14 @@ def table(bundle: Bundle) -> str:
     rows.append(("made with", ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _level(bundle: Bundle, level: Level) -> str:
+    digest = f"model {bundle.at(level.sigma).digest[:16]}"
+    if (measured := level.measured) is None:
+        return f"{digest}, nothing measured"
+    scored = f"SROCC {measured.srocc:.3f}, PLCC {measured.plcc:.3f} on {measured.rated} photographs"
+    return f"{digest}, {scored}, scores {measured.low:.0f} … {measured.high:.0f}"
 
 
 def _parity(parity: Parity) -> str:

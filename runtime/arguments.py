@@ -3,12 +3,12 @@
 =========  ==================================  =======================================================
 group      arguments                           what it decides
 =========  ==================================  =======================================================
-model      model, device, precision, threads,  which network scores, and where
-           trusted_keys
+model      model, sigma, device, precision,    which network scores, at which noise level, and where
+           threads, trusted_keys
 claim      epsilon, alpha, samples, scope,     what is claimed, at which cost
            levels, patch
 noise      secret, public_seed, share_noise    which noise, and who can draw it again
-function   sampler, sigma, downscale           a Python function in place of a model
+function   sampler, downscale (and sigma)      a Python function in place of a model
 =========  ==================================  =======================================================
 """
 
@@ -17,13 +17,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
 
 from .bounds.alpha import SCOPES, Scope
 from .bounds.ranks import check_parameters
+from .bundle.levels import Choice, choose, known_sigma
 from .bundle.manifest import DEFAULTS, Defaults
 from .bundle.store import Bundle, open_bundle
 from .errors import ParameterError
@@ -138,8 +139,8 @@ def check_function(
 ) -> Sampler | None:
     """The function group: a sampler as it is, a function as one, None for none. Raises ParameterError."""
     if sampler is None:
-        if sigma is not None or downscale is not None:
-            raise ParameterError("sigma and downscale belong to the bundle: give them only with a sampler")
+        if downscale is not None:
+            raise ParameterError("downscale belongs to the bundle: give it only with a sampler")
         return None
     if isinstance(sampler, Sampler):
         if sigma is not None or downscale is not None:
@@ -153,6 +154,23 @@ def check_function(
     downscale = 1 if downscale is None else downscale
     _check_domain(sigma, downscale)
     return CallableSampler(sampler, float(sigma), downscale=int(downscale))
+
+
+def at_level(
+    arguments: ModelArguments, sigma: float | None, claim: Claim, samples: int
+) -> tuple[ModelArguments, Choice | None]:
+    """The bundle at the level asked for, or best for the claim; the choice is None for a bundle of one level.
+
+    Raises ParameterError for a level that it has not.
+    """
+    assert arguments.bundle is not None
+    bundle = arguments.bundle
+    if not bundle.manifest.levels:
+        if sigma is not None:
+            known_sigma(bundle.manifest, sigma)
+        return arguments, None
+    choice = choose(bundle.manifest, claim.epsilon, claim.alpha, samples, claim.scope, sigma)
+    return replace(arguments, bundle=bundle.at(choice.sigma)), choice
 
 
 def open_sampler(arguments: ModelArguments) -> Sampler:

@@ -19,12 +19,22 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import check_claim, check_function, check_model, check_noise, is_count, open_sampler, to_number
+from .arguments import (
+    at_level,
+    check_claim,
+    check_function,
+    check_model,
+    check_noise,
+    is_count,
+    open_sampler,
+    to_number,
+)
 from .bounds.alpha import COMPARED, Scope, equal_share
 from .bounds.clip_samples import clip_samples
 from .bounds.pooling import POOLS
 from .bounds.ranks import scope_ranks
 from .bounds.stopping import Schedule, Stopping, schedule
+from .bundle.levels import Choice
 from .errors import ParameterError
 from .files.file_frames import FileFrames
 from .frames.device import DeviceArray
@@ -48,7 +58,8 @@ class Certifier:
     ``model``: a bundle (directory or .zip), None for the default model. ``sampler``: a
     :class:`~runtime.samplers.Sampler`, which stays the caller's to close, or a function of a batch of noisy images,
     N×3×h×w, that returns N scores, with ``sigma`` (and ``downscale``), instead of a model; neither takes ``device``,
-    ``precision`` or ``threads``.
+    ``precision`` or ``threads``. ``sigma``: of a model's noise levels, the one to take; None for the one that its
+    manifest's table says is best for ``epsilon`` (levels.py).
     ``device``: "cpu", or "cuda", which is never replaced by it silently (docs/gpu.md). ``precision``: of the graph that
     is certified, each a function of its own: "fp32" or "int8" on a CPU, fp32 unless asked; "fp32" or "fp16" on a GPU,
     fp16 where the bundle has it. ``epsilon``: L2 radius on the source RGB frame. ``levels``, ``patch``: with a model of
@@ -95,6 +106,7 @@ class Certifier:
         trusted_keys: Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
         given = check_function(sampler, sigma, downscale)
+        self._choice: Choice | None = None
         where = check_model(model, device, precision, threads, function=given is not None, trusted_keys=trusted_keys)
         tile = getattr(given, "tile", None) if where.bundle is None else where.bundle.manifest.input.tile
         self._claim, count = check_claim(
@@ -103,8 +115,12 @@ class Certifier:
         self._asked = samples is not None
         source = check_noise(secret, public_seed, share_noise)
         self._owned = given is None
+        if given is None:
+            where, self._choice = at_level(where, sigma, self._claim, count)
         self._sampler = open_sampler(where) if given is None else given
-        self._noisy = NoisySampler(self._sampler, source, count, progress, share_noise, self._claim.tampering)
+        self._noisy = NoisySampler(
+            self._sampler, source, count, progress, share_noise, self._claim.tampering, level=_recorded(self._choice)
+        )
 
     @property
     def sampler(self) -> Sampler:
@@ -115,6 +131,11 @@ class Certifier:
     def noise(self) -> NoiseSource:
         """Where its noise comes from: its kind, and the commitment to its secret."""
         return self._noisy.noise
+
+    @property
+    def level(self) -> Choice | None:
+        """The noise level taken, why, and what it was chosen among; None for a model of one level, or a sampler."""
+        return self._choice
 
     @property
     def epsilon(self) -> float:
@@ -194,7 +215,14 @@ class Certifier:
         alpha = self.alpha if alpha is None else alpha
         if reason := self.plan(alpha=alpha, frames=frames).reason:
             share = f"; alpha {alpha:g} is shared by {frames} frames" if frames > 1 else ""
-            raise ParameterError(f"{os.fspath(name)}: {reason}{share}")
+            raise ParameterError(f"{os.fspath(name)}: {reason}{share}{self._larger_level()}")
+
+    def _larger_level(self) -> str:
+        """Where a family has a level that reaches further than the one taken, its name."""
+        larger = (
+            [level.sigma for level in self._choice.levels if level.sigma > self._choice.sigma] if self._choice else []
+        )
+        return f"; or a larger noise level, sigma={larger[0]:g}" if larger else ""
 
     def certify(
         self, frame: NDArray[Any] | DeviceArray, *, bit_depth: int | None = None, tolerance: float | None = None
@@ -444,6 +472,11 @@ def _first_narrow(scores: FrameScores, looks: Schedule, tolerance: float) -> int
         if upper - lower <= tolerance:
             break
     return look
+
+
+def _recorded(choice: Choice | None) -> Mapping[str, Any] | None:
+    """What the record says of the choice of a level."""
+    return None if choice is None else {"why": choice.why, "of": [level.sigma for level in choice.levels]}
 
 
 def _as_clip(frames: Frame | Frames) -> Frames:

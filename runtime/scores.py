@@ -54,6 +54,7 @@ class NoisySampler:
 
     ``share_noise``: the frames of a clip share one noise key. ``tampering``: that is claimed of frames of tiles.
     ``recorded``: scores that this very noise gave before, by lattice_sha256: the sampler is not asked for them again.
+    ``level``: what the record says of the choice among a family's noise levels.
     """
 
     sampler: Sampler
@@ -63,6 +64,7 @@ class NoisySampler:
     share_noise: bool = False
     tampering: Tampering | None = None
     recorded: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    level: Mapping[str, Any] | None = None
 
     def open(self, frame: Frame, bit_depth: int | None) -> OpenedFrame:
         """RGB and lattice of a frame, for this sampler."""
@@ -156,6 +158,8 @@ class FrameScores:
             conversion=None if opened.conversion is None else opened.conversion.to_dict(),
             shared_noise_frames=None if clip is None else len(clip.frames),
             reading=reading,
+            level=noisy.level,
+            calibration=getattr(sampler, "calibration", None),
         )
 
     def advance(self, count: int) -> None:

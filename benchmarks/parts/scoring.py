@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime import open_bundle
+from runtime import Bundle, open_bundle
 from runtime.atomic import whole_file
 from runtime.frames import to_lattice
 from runtime.samplers import OnnxSampler, usable_cores
@@ -42,9 +42,15 @@ class Scores:
 _open: dict[str, OnnxSampler] = {}
 
 
-def _start(bundle: Path, sigma: float) -> None:
-    _open["it"] = OnnxSampler(open_bundle(bundle), threads=1)
+def _start(bundle: Path, sigma: float, precision: str) -> None:
+    _open["it"] = OnnxSampler(_at(bundle, sigma), threads=1, precision=precision)
     _open["it"].sigma = sigma  # the graph does not know it
+
+
+def _at(bundle: Path, sigma: float) -> Bundle:
+    """A family at this level; any other bundle as it is."""
+    opened = open_bundle(bundle)
+    return opened.at(sigma) if opened.manifest.levels else opened
 
 
 def _score(item: Item, count: int) -> NDArray[np.float32]:
@@ -65,7 +71,7 @@ def score_all(
     which are named after the ``title``.
     """
     rows = {
-        defence: _rows(
+        defence: score_rows(
             items, bundle, sigma, count, folder / f"{title} {defence} {count}.npz".replace(" ", "-"),
             f"{title}, {defence}",
         )
@@ -74,22 +80,26 @@ def score_all(
     return Scores(rows["MS"][:, 0], {defence: made[:, 1:] for defence, made in rows.items()})
 
 
-def _rows(
-    items: Sequence[Item], bundle: Path, sigma: float, count: int, cache: Path, title: str
+def score_rows(
+    items: Sequence[Item], bundle: Path, sigma: float, count: int, cache: Path, title: str, precision: str = "fp32"
 ) -> NDArray[np.float32]:
-    """float32 N×(1 + n) of one bundle. ``cache``: .npz that is read first and rewritten every hundred photographs."""
-    opened = open_bundle(bundle)
-    identity = f"{opened.digest} {opened.manifest.input.downscale} {sigma} {count}"
+    """float32 N×(1 + n) of one bundle: the clean score, then the noisy ones; of a family at the level ``sigma``.
+
+    ``cache``: .npz that is read first and rewritten every few photographs.
+    """
+    opened = _at(bundle, sigma)
+    identity = f"{opened.graph_digest(precision)} {opened.manifest.input.downscale} {sigma} {count}"
     known: dict[str, NDArray[np.float32]] = {}
     if cache.exists():
         with np.load(cache) as stored:
             if str(stored["identity"]) == identity:
                 known = dict(zip(stored["names"].tolist(), stored["rows"], strict=True))
     missing = [item for item in items if item.name not in known]
+    step = 100 if count < 200 else 4
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc=title, disable=None)
-    with ProcessPoolExecutor(usable_cores(), initializer=_start, initargs=(bundle, sigma)) as pool, bar:
-        for start in range(0, len(missing), 100):
-            chunk = missing[start : start + 100]
+    with ProcessPoolExecutor(usable_cores(), initializer=_start, initargs=(bundle, sigma, precision)) as pool, bar:
+        for start in range(0, len(missing), step):
+            chunk = missing[start : start + step]
             for item, row in zip(chunk, pool.map(_score, chunk, [count] * len(chunk)), strict=True):
                 known[item.name] = row
                 bar.update()

@@ -20,7 +20,7 @@
 #define LARGEST_STRUCT 4096 /* a struct_size beyond was surely not set */
 
 _Static_assert(sizeof(void *) == 8, "all fields of the structs are 8 bytes wide");
-_Static_assert(sizeof(biqa_config) == 16 * 8 && sizeof(biqa_planes) == 15 * 8 && sizeof(biqa_result) == 28 * 8,
+_Static_assert(sizeof(biqa_config) == 17 * 8 && sizeof(biqa_planes) == 15 * 8 && sizeof(biqa_result) == 28 * 8,
                "the structs have no padding");
 
 struct biqa_certifier {
@@ -158,11 +158,11 @@ static int create(const biqa_config *config, biqa_certifier *made) {
         return raised(ENOSYS, doing);
     }
     PyObject *answer = PyObject_CallMethod(
-        module, "create", "iyyyddLLy#yLKdLL", BIQA_ABI, config->model, config->device, config->scope, config->epsilon,
+        module, "create", "iyyyddLLy#yLKdLLd", BIQA_ABI, config->model, config->device, config->scope, config->epsilon,
         config->alpha, (long long)config->samples, (long long)config->threads, (const char *)config->secret,
         (Py_ssize_t)config->secret_size, config->secret_file, (long long)config->public_seed,
         (unsigned long long)config->flags, config->levels, (long long)config->patch_width,
-        (long long)config->patch_height);
+        (long long)config->patch_height, config->sigma);
     Py_DECREF(module);
     int code;
     const char *message;

@@ -69,6 +69,7 @@ typedef struct biqa_config {
     double levels;           /* with a model of tiles, in place of epsilon: grey levels */
     int64_t patch_width;     /* with a model of tiles, in place of epsilon: a rectangle that may hold anything */
     int64_t patch_height;
+    double sigma;            /* noise level of the model; 0: the best for epsilon */
 } biqa_config;
 
 #define BIQA_PUBLIC_SEED 1u /* flags of biqa_config */

@@ -61,6 +61,7 @@ def create(
     levels: float = 0.0,
     patch_width: int = 0,
     patch_height: int = 0,
+    sigma: float = 0.0,
 ) -> tuple[int, str, Host | None]:
     """errno, message and the host of one handle. Zero and None stand for the defaults, as ``biqa_config`` says."""
     try:
@@ -77,6 +78,7 @@ def create(
             None if model is None else os.fsdecode(model),
             device=_text(device) or "cpu",
             epsilon=epsilon or None,
+            sigma=sigma or None,
             levels=levels or None,
             patch=(patch_width, patch_height) if patch_width or patch_height else None,
             alpha=alpha or None,

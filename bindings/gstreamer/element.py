@@ -30,7 +30,7 @@ _FLAGS = GObject.ParamFlags.READWRITE
 
 
 _MODEL = "; -1: the model's"
-_CLAIMS = ("epsilon", "levels", "alpha", "samples", "scope", "threads")
+_CLAIMS = ("epsilon", "sigma", "levels", "alpha", "samples", "scope", "threads")
 
 
 def _text(name: str, blurb: str) -> tuple[Any, ...]:
@@ -40,6 +40,7 @@ def _text(name: str, blurb: str) -> tuple[Any, ...]:
 _PROPERTIES = {
     "model": _text("model", "Bundle, a directory or .zip, or the name of one that ships; unset: the default one"),
     "epsilon": (float, "epsilon", f"L2 radius on the RGB frame in [0,1]{_MODEL}", -1.0, 1e9, -1.0, _FLAGS),
+    "sigma": (float, "sigma", "Noise level of the model; -1: the best for epsilon", -1.0, 10.0, -1.0, _FLAGS),
     "levels": (float, "levels", "With a model of tiles: grey levels in place of epsilon", -1.0, 1e9, -1.0, _FLAGS),
     "patch": _text("patch", "With a model of tiles: WIDTHxHEIGHT of a rectangle that may hold anything"),
     "alpha": (float, "alpha", f"Error, of all frames if it is known how many{_MODEL}", -1.0, 1.0, -1.0, _FLAGS),

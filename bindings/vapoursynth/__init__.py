@@ -41,6 +41,7 @@ def Certify(  # noqa: N802
     *,
     model: str | None = None,
     epsilon: float | None = None,
+    sigma: float | None = None,
     levels: float | None = None,
     patch: str | None = None,
     alpha: float | None = None,
@@ -71,8 +72,8 @@ def Certify(  # noqa: N802
             raise VideoError(f"{_NAME} has {clip.num_frames} frames, and {probe} holds {file.count}")
         told = told_tags(matrix, range, chroma_location)
         certifier = open_certifier(
-            model, secret_file=secret_file, public_seed=public_seed, epsilon=epsilon, levels=levels, patch=patch,
-            alpha=alpha, samples=samples, scope=scope, threads=threads,
+            model, secret_file=secret_file, public_seed=public_seed, epsilon=epsilon, sigma=sigma, levels=levels,
+            patch=patch, alpha=alpha, samples=samples, scope=scope, threads=threads,
         )  # fmt: skip
         jointly = math.ceil(clip.num_frames / subsample)
         certifier.refuse_too_few(_NAME, frames=jointly)

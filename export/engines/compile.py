@@ -1,5 +1,7 @@
 """Bundle → the same bundle with what a GPU needs: kernels, and engines, each keyed and stored beside its graph.
 
+A family gets an engine for each of its noise levels: σ is in the weights, and every level is a function of its own.
+
 The bundle is rewritten whole or not at all; its graphs, and with them its identity, stay as they are.
 """
 
@@ -21,6 +23,7 @@ from runtime.samplers.gpu.kernels import FOLDER
 from runtime.samplers.gpu.nvidia import Gpu, find_gpus
 from runtime.samplers.gpu.tensorrt_modules import load_flavour
 
+from ..graph.shared import folded
 from ..report import Report, silent
 from .kernels import compile_kernels, compiler_version
 from .tensorrt import Options, compile_plan, make_profile
@@ -79,11 +82,21 @@ def compile_bundle(
     """
     request.check()
     manifest = bundle.manifest
-    plans = () if request.flavour == CUDA else _plans(bundle, request, quiet, report)
+    levels = [bundle.at(sigma) for sigma in bundle.sigmas]
+    plans = (
+        ()
+        if request.flavour == CUDA
+        else itertools.chain.from_iterable([_plans(level, request, quiet, report) for level in levels])
+    )
     report("compiling the GPU kernels")
     kernels, compiler = _kernels(bundle.manifest.input.tile), compiler_version()
-    hashes = {precision: manifest.files[graph].sha256 for precision, graph in GRAPHS.items() if graph in manifest.files}
-    engines = {n: e for n, e in manifest.engines.items() if hashes.get(e.precision) == e.model_sha256}
+    hashes = {
+        (precision, level.manifest.files[graph].sha256)
+        for level in levels
+        for precision, graph in GRAPHS.items()
+        if graph in level.manifest.files
+    }
+    engines = {n: e for n, e in manifest.engines.items() if (e.precision, e.model_sha256) in hashes}
     dropped = set(manifest.engines) - set(engines)
     kept = [name for name in manifest.files if name not in dropped and not name.startswith(FOLDER)]
     contents = {**{name: bundle.read(name) for name in kept}, **kernels}
@@ -114,11 +127,12 @@ def _plans(bundle: Bundle, request: Request, quiet: bool, report: Report) -> Ite
         options = Options(
             profile, None if full else sm, hardware, request.version_compatible, request.timing_cache, quiet
         )
-        plan = compile_plan(trt, bundle.read(GRAPHS[precision]), options)
-        name = plan_name(sm, request.flavour, trt.__version__, precision)
+        plan = compile_plan(trt, folded(bundle.read(GRAPHS[precision])), options)
+        sigma = None if bundle.family is None else manifest.input.sigma
+        name = plan_name(sm, request.flavour, trt.__version__, precision, sigma)
         report(f"{name}: {len(plan) / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
         engine = PlanKey(
-            model_sha256=bundle.graph_digest(precision),
+            model_sha256=manifest.files[GRAPHS[precision]].sha256,
             precision=precision,
             flavour=request.flavour,
             version=trt.__version__,

@@ -44,11 +44,18 @@ _LEVELS = 255  # steps from the least to the largest uint8
 _WEIGHT = 127  # the largest int8 weight; −128 is left out, so that zero lies in the middle
 
 
-def to_int8(data: bytes, seen: Mapping[str, Seen], keep: Iterable[str] = ()) -> bytes:
+def to_int8(
+    data: bytes,
+    seen: Mapping[str, Seen],
+    keep: Iterable[str] = (),
+    codes: dict[str, NDArray[np.int8]] | None = None,
+) -> bytes:
     """The canonical bytes of the int8 variant of a canonical graph.
 
     ``seen``: its values, from :func:`observe`. ``keep``: names of layers to leave in fp32, as an error of the
-    parity gate names them. Raises ExportError for a name that is no layer, and where no layer is left to convert.
+    parity gate names them. ``codes``: of the weights of other noise levels, which differ by a factor a channel and so
+    have the same codes but for rounding: taken where they do, and added to. Raises ExportError for a name that is no
+    layer, and where no layer is left to convert.
     """
     model = onnx.load_from_string(data)
     found = layers(model)
@@ -59,7 +66,7 @@ def to_int8(data: bytes, seen: Mapping[str, Seen], keep: Iterable[str] = ()) -> 
     chosen = set(integer_layers(model)) - set(keep)
     if not chosen:
         raise ExportError("every layer of this graph stays in fp32: it has no use for an int8 variant")
-    _Rewrite(model, chosen, seen).run()
+    _Rewrite(model, chosen, seen, {} if codes is None else codes).run()
     return canonical(model)
 
 
@@ -105,7 +112,10 @@ class _Rewrite:
     own where it was made as codes.
     """
 
-    def __init__(self, model: ModelProto, chosen: set[str], seen: Mapping[str, Seen]) -> None:
+    def __init__(
+        self, model: ModelProto, chosen: set[str], seen: Mapping[str, Seen], codes: dict[str, NDArray[np.int8]]
+    ) -> None:
+        self.codes = codes
         self.graph = model.graph
         self.chosen = chosen
         self.seen = seen
@@ -199,6 +209,9 @@ class _Rewrite:
         steps[steps == 0] = 1
         wide = steps.reshape(-1, *[1] * (weight.ndim - 1))
         codes = np.rint(weight / wide)
+        known = self.codes.setdefault(node.input[1], codes.astype(np.int8))
+        if known.shape == codes.shape and np.abs(known - codes).max() <= 1:
+            codes = known.astype(np.float64)
         lost = (weight - codes * wide).reshape(*weight.shape[:2], -1).sum(2)
         group = np.arange(len(weight)) * (len(self.seen[source].mean) // weight.shape[1]) // len(weight)
         read = group[:, None] * weight.shape[1] + np.arange(weight.shape[1])

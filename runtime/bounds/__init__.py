@@ -6,7 +6,7 @@ from .alpha import Scope
 from .budget import certify_tiles, l2
 from .collective import Units, certify_mean, side_limits
 from .pooling import pool_intervals
-from .ranks import order_statistics
+from .ranks import order_statistics, scope_least_samples, scope_ranks
 from .stopping import STEP, Walk, looks_from, spending_ranks
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "order_statistics",
     "pool_intervals",
     "Scope",
+    "scope_least_samples",
+    "scope_ranks",
     "spending_ranks",
     "STEP",
     "Walk",

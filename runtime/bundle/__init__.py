@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .manifest import ENGINE_PRECISIONS, GRAPHS
+from .manifest import ENGINE_PRECISIONS, GRAPHS, Measured
 from .precisions import DEVICE_PRECISIONS
 
 __all__ = [
     "DEVICE_PRECISIONS",
     "ENGINE_PRECISIONS",
     "GRAPHS",
+    "Measured",
 ]

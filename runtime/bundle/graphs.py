@@ -3,7 +3,8 @@
     operators    those of ``OPERATORS``, of ONNX's own domain, opsets ``OPSETS``: pure functions of their inputs
     none of      subgraphs (If, Loop, Scan), functions, sparse or string tensors, training graphs, unknown fields
     weights      inside the file: a tensor that names another file is refused
-    constants    what depends on no frame is at most a cast or a change of shape: folding it at opening costs nothing
+    constants    what depends on no frame is at most a cast, a change of shape, or a product that is as large as its
+                 larger factor (the weights of a noise level): folding it at opening costs nothing
 
 So a graph is a straight line of at most ``MOST_NODES`` steps, its result depends on its inputs alone, and opening it
 reads no other file. What running it may cost is the other half: ``samplers/trial.py``.
@@ -14,7 +15,9 @@ is merged, as protobuf's own readers do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from ..errors import BundleError
 from .wire import fields, varints
@@ -67,11 +70,13 @@ _STRING = 8  # TensorProto.STRING
 
 @dataclass
 class _Graph:
-    """What the walk over a graph gathers. ``sizes``: most values of what depends on constants alone, by name."""
+    """What the walk over a graph gathers. ``sizes``: most values of what depends on constants alone, by name. ``shapes``: of stored tensors and their
+    casts."""
 
     opsets: dict[str, int] = field(default_factory=dict)
     nodes: list[memoryview] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def check_graph(data: bytes, precision: str = "fp32") -> None:
@@ -119,8 +124,8 @@ def _read_graph(message: memoryview, graph: _Graph) -> None:
         if number == 1:
             graph.nodes.append(_message(value))
         elif number == 5:
-            name, size = _read_tensor(_message(value))
-            graph.sizes[name] = size
+            name, shape = _read_tensor(_message(value))
+            graph.sizes[name], graph.shapes[name] = math.prod(shape), shape
 
 
 def _read_node(node: memoryview, graph: _Graph) -> str:
@@ -159,13 +164,28 @@ def _check_constant(operator: str, inputs: list[str], outputs: list[str], held: 
         most = max([*sizes[:1], held])
     elif operator == "Concat":
         most = sum(sizes)
-    if (operator not in _FREE and most > _SMALL) or operator in _GROWING:
+    product = _product(operator, inputs, graph)
+    if product is not None:
+        most = product
+    if (operator not in _FREE and product is None and most > _SMALL) or operator in _GROWING:
         raise BundleError(
             f"the graph holds a {operator} of constants alone, which would be computed at opening without a limit: "
             "`biqa build` puts its result into the graph; build it again"
         )
     for name in outputs:
         graph.sizes[name] = most
+        if operator == "Cast" and inputs[0] in graph.shapes:
+            graph.shapes[name] = graph.shapes[inputs[0]]
+
+
+def _product(operator: str, inputs: list[str], graph: _Graph) -> int | None:
+    """The size of a product of two tensors of known shapes that is no larger than the larger; None of anything else."""
+    shapes = [graph.shapes.get(name) for name in inputs]
+    if operator != "Mul" or len(shapes) != 2 or shapes[0] is None or shapes[1] is None:
+        return None
+    sides = zip_longest(reversed(shapes[0]), reversed(shapes[1]), fillvalue=1)
+    size = math.prod(max(pair) if min(pair) else 0 for pair in sides)
+    return size if size <= max(graph.sizes[name] for name in inputs) else None
 
 
 def _read_attribute(attribute: memoryview) -> int:
@@ -173,14 +193,14 @@ def _read_attribute(attribute: memoryview) -> int:
     held = 0
     for number, value in _known(attribute, _ATTRIBUTE, "attribute (a subgraph, a type or a reference)"):
         if number in (5, 10):
-            held += _read_tensor(_message(value))[1]
+            held += math.prod(_read_tensor(_message(value))[1])
         elif number in (7, 8, 9):
             held += 1 if isinstance(value, int) else len(value)
     return held
 
 
-def _read_tensor(tensor: memoryview) -> tuple[str, int]:
-    """(name, number of values) of a tensor whose values are in it."""
+def _read_tensor(tensor: memoryview) -> tuple[str, tuple[int, ...]]:
+    """(name, shape) of a tensor whose values are in it."""
     name, dims = "", list[int]()
     for number, value in fields(tensor):
         if number == 13 or (number == 14 and value != 0):
@@ -201,7 +221,7 @@ def _read_tensor(tensor: memoryview) -> tuple[str, int]:
         size *= dim
     if size >> 31:
         raise BundleError(f"the graph states a tensor of {dims} values, more than a graph can hold")
-    return name, size
+    return name, tuple(dims)
 
 
 def _known(message: memoryview, known: set[int], what: str) -> list[tuple[int, int | memoryview]]:

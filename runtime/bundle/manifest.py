@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from ..bounds.aggregates import AGGREGATES, Aggregate
+from ..bounds.calibration import Calibration, parse_calibration
 from ..errors import BundleError
 from .names import MOST_FILES, clashing, why_not
 
 _T = TypeVar("_T")
 
-SCHEMA = 1
+SCHEMA, FAMILY_SCHEMA = 1, 2
+"""Of a bundle of one noise level, and of one of several: older runtimes read the first."""
 
 LARGEST = 2**31 - 1
 """Bytes of one file: protobuf's limit, and ours for all of a bundle's files together is twice that."""
@@ -29,6 +32,9 @@ MODEL = "model.onnx"
 
 GRAPHS = {"fp32": MODEL, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision → the graph of that precision."""
+
+LEVELS = "levels/"
+"""Folder of a family's graphs."""
 
 ENGINE_PRECISIONS = ("fp32", "fp16")
 """Those that engines are compiled from: the unsigned codes of int8 are for CPUs, TensorRT takes signed ones."""
@@ -149,6 +155,46 @@ class KnownAnswer:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a noise level is worth, measured on photographs that nothing was trained on.
+
+    ``srocc``, ``plcc``: of its scores with opinions, on ``rated`` photographs. ``low``, ``high``: 5th and 95th
+    percentile of these scores. ``offsets``: a noisy score's quantiles of levels Φ(``z``), less its median, on average
+    over ``pictures`` photographs; both rise. The expected width of an interval follows for any ε, n and α (levels.py).
+    """
+
+    rated: int
+    srocc: float
+    plcc: float
+    low: float
+    high: float
+    pictures: int
+    z: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level of a family.
+
+    ``graphs``: file name of a plain bundle's graph → size and SHA-256 of this level's, which is ``part_name`` followed
+    by what all levels share (store.py). ``parity``: as a plain bundle's. ``measured``, ``calibration``:
+    None where there is none.
+    """
+
+    sigma: float
+    graphs: Mapping[str, FileEntry]
+    parity: Mapping[str, Parity]
+    measured: Measured | None = None
+    calibration: Calibration | None = None
+
+
+def part_name(graph: str, sigma: float | None) -> str:
+    """The file with a level's own part of a graph, ``levels/0.06.model.onnx``; None: with what all levels share."""
+    return f"{LEVELS}{'shared' if sigma is None else f'{sigma:g}'}.{graph}"
+
+
+@dataclass(frozen=True)
 class Profile:
     """Shapes an engine takes: a fixed batch, and (height, width) of its input from ``minimum`` to ``maximum``.
 
@@ -190,7 +236,11 @@ class PlanKey:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json`` in full."""
+    """``manifest.json`` in full.
+
+    ``levels``: of a family, by rising σ; ``input.sigma`` is then one of them, ``parity`` empty, and the graphs are in
+    parts. Empty for a bundle of one noise level.
+    """
 
     name: str
     files: Mapping[str, FileEntry]
@@ -204,13 +254,18 @@ class Manifest:
     engines: Mapping[str, PlanKey] = field(default_factory=dict)
     schema: int = SCHEMA
     known_answers: Mapping[str, KnownAnswer] = field(default_factory=dict)
+    levels: tuple[Level, ...] = ()
+    calibration: Calibration | None = None
 
     def to_json(self) -> str:
-        """Canonical text: sorted keys, two spaces, one final newline; no ``engines`` or key of tiles without them."""
+        """Canonical text: sorted keys, two spaces, one final newline; of engines, levels, tiles what is there."""
         tree = asdict(self)
-        for key in ("engines", "known_answers"):
+        for key in ("engines", "known_answers", "levels", "calibration"):
             if not tree[key]:
                 del tree[key]
+        for level in tree.get("levels", ()):
+            if level["calibration"] is None:
+                del level["calibration"]
         for table, key in (("input", "tile"), ("score", "aggregate"), ("score", "trim")):
             if tree[table][key] is None:
                 del tree[table][key]
@@ -227,9 +282,9 @@ class Manifest:
             raise BundleError(f"{MANIFEST} is not JSON: {error}") from None
         if not isinstance(tree, dict):
             raise BundleError(f"{MANIFEST} is not a JSON object")
-        if type(tree.get("schema")) is not int or tree["schema"] != SCHEMA:
+        if type(tree.get("schema")) is not int or tree["schema"] not in (SCHEMA, FAMILY_SCHEMA):
             raise BundleError(
-                f"the bundle has schema {tree.get('schema')!r}, this runtime reads {SCHEMA}: "
+                f"the bundle has schema {tree.get('schema')!r}, this runtime reads {SCHEMA} and {FAMILY_SCHEMA}: "
                 "build it again with `biqa build`, or install the version that made it"
             )
         tree = dict(tree)
@@ -247,6 +302,12 @@ class Manifest:
         if "known_answers" in tree:
             answers = _table(tree, "known_answers")
             tree["known_answers"] = {n: _answer(e, f"known_answers.{n}") for n, e in answers.items()}
+        if "levels" in tree:
+            if not isinstance(tree["levels"], list):
+                raise BundleError(f"{MANIFEST}: levels is not a list")
+            tree["levels"] = tuple(_level(e, f"levels[{i}]") for i, e in enumerate(tree["levels"]))
+        if "calibration" in tree:
+            tree["calibration"] = _calibration(tree["calibration"], "calibration")
         if tree.get("denoiser") is not None:
             tree["denoiser"] = _parse(Part, tree["denoiser"], "denoiser")
         manifest = _parse(cls, tree, "manifest")
@@ -278,6 +339,25 @@ def _answer(value: Any, where: str) -> KnownAnswer:
     if not isinstance(answer.scores, list):
         raise BundleError(f"{MANIFEST}: {where}.scores is not a list")
     return replace(answer, scores=tuple(answer.scores))
+def _level(value: Any, where: str) -> Level:
+    level = _parse(Level, value, where)
+    graphs = {n: _parse(FileEntry, e, f"{where}.graphs.{n}") for n, e in _table(value, "graphs").items()}
+    parity = {n: _parse(Parity, e, f"{where}.parity.{n}") for n, e in _table(value, "parity").items()}
+    calibration = None if level.calibration is None else _calibration(level.calibration, f"{where}.calibration")
+    measured = level.measured
+    if measured is not None:
+        measured = _parse(Measured, measured, f"{where}.measured")
+        if not (isinstance(measured.z, list) and isinstance(measured.offsets, list)):
+            raise BundleError(f"{MANIFEST}: {where}.measured holds a curve that is no list")
+        measured = replace(measured, z=tuple(measured.z), offsets=tuple(measured.offsets))
+    return replace(level, measured=measured, calibration=calibration, graphs=graphs, parity=parity)
+
+
+def _calibration(value: Any, where: str) -> Calibration:
+    made = parse_calibration(value) if isinstance(value, dict) else None
+    if made is None:
+        raise BundleError(f"{MANIFEST}: {where} is not a monotone curve")
+    return made
 
 
 def _engine(value: Any, where: str) -> PlanKey:
@@ -318,9 +398,10 @@ def _check_values(manifest: Manifest) -> None:
     parts = [manifest.metric] + ([manifest.denoiser] if manifest.denoiser else [])
     checks = {
         "name": isinstance(manifest.name, str) and manifest.name.isidentifier(),
-        "files": MODEL in manifest.files and len(manifest.files) <= MOST_FILES,
+        "files": (bool(manifest.levels) or MODEL in manifest.files) and len(manifest.files) <= MOST_FILES,
         "files that differ in upper and lower case alone": clashing(manifest.files) is None,
         "a file's bytes": _sizes(manifest.files),
+        "levels or schema": _levels(manifest),
         "a file's sha256": all(_sha256(entry.sha256) for entry in manifest.files.values()),
         "engines": all(name.startswith(ENGINES) and name in manifest.files for name in manifest.engines),
         "an engine's key": all(_key(engine) for engine in manifest.engines.values()),
@@ -374,6 +455,48 @@ def _tiles(contract: InputContract, score: ScoreContract) -> bool:
     trimmed = score.aggregate == "trimmed_mean"
     share = _number(score.trim) and 0 < score.trim < 0.5 if score.trim is not None else not trimmed
     return square and score.aggregate in AGGREGATES and share and trimmed == (score.trim is not None)
+
+
+def _levels(manifest: Manifest) -> bool:
+    """Do they rise, is each complete, and does the schema say that they are there?"""
+    levels, sigmas = manifest.levels, [level.sigma for level in manifest.levels]
+    if not levels:
+        return manifest.schema == (SCHEMA if manifest.calibration is None else FAMILY_SCHEMA)
+    if manifest.calibration is not None:
+        return False  # each level has its own
+    if not (_number(*sigmas) and all(0 < sigma <= 10 for sigma in sigmas)):
+        return False
+    graphs = set(levels[0].graphs)
+    parts = {part_name(graph, sigma) for graph in graphs for sigma in (*sigmas, None)}
+    return (
+        manifest.schema == FAMILY_SCHEMA
+        and manifest.input.tile is None
+        and all(low < high for low, high in pairwise(sigmas))
+        and manifest.input.sigma in sigmas
+        and MODEL in graphs <= set(GRAPHS.values())
+        and parts <= set(manifest.files)
+        and all(set(level.graphs) == graphs and _level_values(level) for level in levels)
+    )
+
+
+def _level_values(level: Level) -> bool:
+    entries = all(_whole(entry.bytes, 0, 1 << 62) and _sha256(entry.sha256) for entry in level.graphs.values())
+    return entries and all(map(_parity, level.parity.values())) and (not level.measured or _measured(level.measured))
+
+
+def _measured(measured: Measured) -> bool:
+    z, offsets = measured.z, measured.offsets
+    numbers = (measured.srocc, measured.plcc, measured.low, measured.high, *z, *offsets)
+    return (
+        _whole(measured.rated, 1, 1 << 31)
+        and _whole(measured.pictures, 1, 1 << 31)
+        and _number(*numbers)
+        and max(abs(measured.srocc), abs(measured.plcc)) <= 1
+        and measured.low <= measured.high
+        and len(z) == len(offsets) >= 2
+        and all(low < high for low, high in pairwise(z))
+        and all(low <= high for low, high in pairwise(offsets))
+    )
 
 
 def _part(part: Part) -> bool:

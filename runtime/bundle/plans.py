@@ -36,9 +36,13 @@ class Target:
     gpu: str | None = None
 
 
-def plan_name(sm: str, flavour: str, version: str, precision: str) -> str:
-    """The file an engine has in a bundle, such as ``engines/sm89-tensorrt-rtx-1.7.1.116-fp16.plan``."""
-    return f"engines/{sm}-{flavour}-{version}-{precision}.plan"
+def plan_name(sm: str, flavour: str, version: str, precision: str, sigma: float | None = None) -> str:
+    """The file an engine has in a bundle, such as ``engines/sm89-tensorrt-rtx-1.7.1.116-fp16.plan``.
+
+    ``sigma``: of a family's level, which ends the name, ``…-fp16-0.06.plan``.
+    """
+    level = "" if sigma is None else f"-{sigma:g}"
+    return f"engines/{sm}-{flavour}-{version}-{precision}{level}.plan"
 
 
 def find_plan(

@@ -3,22 +3,27 @@
 A directory, or the same as one ``.zip``: ``manifest.json``, ``model.onnx`` and whatever else the manifest
 names. A file is read only through :meth:`Bundle.read`, which returns the very bytes whose size and SHA-256
 it has checked, so that nothing can change between the check and the use.
+
+**A family** holds several noise levels. A level's graph is two files, one after the other: the level's own part and the
+weights that all levels share. ONNX is protobuf, which merges what follows: the two are one valid ONNX file, and its
+SHA-256 is the level's identity. :meth:`Bundle.at` is the family at one level, a bundle like any other.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import whole_file, whole_folder
 from ..errors import BundleError
 from .files import read_file
 from .graphs import check_graph
-from .manifest import GRAPHS, MANIFEST, FileEntry, Manifest
+from .manifest import FAMILY_SCHEMA, GRAPHS, LEVELS, MANIFEST, SCHEMA, FileEntry, Manifest, part_name
 from .signature import check_signature, trusted
 
 MANIFEST_LIMIT = 1 << 20
@@ -43,22 +48,67 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    family: Bundle | None = None
+    """The family that this is one level of."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of ``model.onnx``: the identity of the function certified in fp32."""
+        """SHA-256 (hex) of ``model.onnx``: the identity of the function certified in fp32.
+
+        Of a family: of the digests of its levels, one after the other.
+        """
+        if self.manifest.levels:
+            digests = "".join(self.at(level.sigma).digest for level in self.manifest.levels)
+            return hashlib.sha256(bytes.fromhex(digests)).hexdigest()
         return self.graph_digest("fp32")
 
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The noise levels there are, rising."""
+        return tuple(level.sigma for level in self.manifest.levels) or (self.manifest.input.sigma,)
+
+    def at(self, sigma: float) -> Bundle:
+        """This bundle at one of its noise levels. Raises BundleError for a level that it has not."""
+        if sigma not in self.sigmas:
+            there = ", ".join(f"{s:g}" for s in self.sigmas)
+            raise BundleError(f"{self.path} has no noise level sigma={sigma:g}: it has {there}")
+        if not self.manifest.levels:
+            return self
+        level = next(level for level in self.manifest.levels if level.sigma == sigma)
+        others = {e.sha256 for o in self.manifest.levels if o is not level for e in o.graphs.values()}
+        whole = {name: entry for name, entry in self.manifest.files.items() if not name.startswith(LEVELS)}
+        manifest = replace(
+            self.manifest,
+            files={**whole, **level.graphs},
+            input=replace(self.manifest.input, sigma=sigma),
+            parity=level.parity,
+            engines={n: e for n, e in self.manifest.engines.items() if e.model_sha256 not in others},
+            levels=(),
+            calibration=level.calibration,
+            schema=SCHEMA if level.calibration is None else FAMILY_SCHEMA,
+        )
+        return Bundle(self.path, manifest, self)
+
     def graph_digest(self, precision: str) -> str:
-        """SHA-256 (hex) of the graph of a precision that the bundle has: each is a function of its own."""
-        return self.manifest.files[GRAPHS[precision]].sha256
+        """SHA-256 (hex) of the graph of a precision that the bundle has: each is a function of its own.
+
+        Of a calibrated bundle the digest covers the curve: it is part of what is said of a frame.
+        """
+        graph, curve = self.manifest.files[GRAPHS[precision]].sha256, self.manifest.calibration
+        if curve is None:
+            return graph
+        return hashlib.sha256(f"{graph} {json.dumps(curve.to_dict(), sort_keys=True)}".encode()).hexdigest()
 
     def read(self, name: str) -> bytes:
         """The bytes of one file, after its size and SHA-256 were compared with the manifest."""
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.path} names no file {name}: it has {', '.join(self.manifest.files)}")
-        data = read_file(self.path, name, entry.bytes)
+        if self.family is not None and name in GRAPHS.values():
+            parts = (part_name(name, sigma) for sigma in (self.manifest.input.sigma, None))
+            data = b"".join(map(self.family.read, parts))
+        else:
+            data = read_file(self.path, name, entry.bytes)
         if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise BundleError(
                 f"{self.path}: {name} is not the file the manifest names (size or SHA-256 differs): "
@@ -82,9 +132,12 @@ class Bundle:
         return data
 
     def verify(self) -> None:
-        """Read and check every file. Raises BundleError at the first that differs."""
+        """Read and check every file, and every level's graphs. Raises BundleError at the first that differs."""
         for name in self.manifest.files:
             self.read(name)
+        for level in self.manifest.levels:
+            for graph in level.graphs:
+                self.at(level.sigma).read(graph)
 
 
 def open_bundle(
@@ -98,6 +151,8 @@ def open_bundle(
     >>> import runtime
     >>> runtime.open_bundle().manifest.name
     'biqa'
+    >>> runtime.open_bundle("default").sigmas
+    (0.03, 0.06, 0.12, 0.25, 0.5)
     >>> runtime.open_bundle("tiles").manifest.input.tile
     64
     """

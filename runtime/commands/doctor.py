@@ -114,7 +114,7 @@ def _model(model: Path | None) -> tuple[dict[str, Any], Bundle | None]:
         bundle.verify()
     except (BiqaError, OSError) as error:
         return {"ready": False, "why": str(error)}, bundle
-    known = bundle.digest in bundle.manifest.known_answers
+    known = bundle.at(bundle.manifest.input.sigma).manifest.files[MODEL].sha256 in bundle.manifest.known_answers
     answer = "checked at opening" if known else "not checked: the bundle has none, build it again with `biqa build`"
     found = {"name": bundle.manifest.name, "sha256": bundle.digest, "path": str(bundle.path), "known_answer": answer}
     return {"ready": True, **found}, bundle
@@ -139,7 +139,7 @@ def _cuda(bundle: Bundle | None) -> dict[str, Any]:
     if bundle is None:
         return {"ready": False, "why": _NO_MODEL}
     try:
-        route = find_route(bundle)
+        route = find_route(bundle.at(bundle.manifest.input.sigma))
     except (BiqaError, OSError) as error:
         return {"ready": False, "why": str(error)}
     if route.missing:

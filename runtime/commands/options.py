@@ -42,8 +42,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads of the engine; default all cores")
 
 
+def add_level_option(parser: argparse.ArgumentParser) -> None:
+    """Which of the model's noise levels."""
+    parser.add_argument(
+        "--sigma", type=float, metavar="S", help="noise level of the model; default the best for epsilon (biqa plan)"
+    )
+
+
 def add_claim_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what is claimed, of which frames, with which noise."""
+    add_level_option(parser)
     parser.add_argument(
         "--epsilon", type=float, help="L2 radius on the source RGB frame, values in [0,1]; default the model's"
     )
@@ -109,7 +117,8 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
         raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
     secret = read_secret(options.secret_file) if options.secret_file else None
     return Certifier(
-        options.model, device=options.device, precision=options.precision, epsilon=options.epsilon, alpha=options.alpha,
+        options.model, sigma=options.sigma, device=options.device, precision=options.precision,
+        epsilon=options.epsilon, alpha=options.alpha,
         levels=options.levels, patch=options.patch, samples=options.samples, scope=options.scope, secret=secret,
         public_seed=options.public_seed, threads=options.threads, share_noise=options.share_noise,
         progress=bar.drawn, trusted_keys=options.trusted_key,

@@ -19,6 +19,7 @@ HELP = {
     "inspect": "what a bundle holds",
     "verify": "check a bundle's files, graph and parity again",
     "triton": "write a model repository of Triton Inference Server",
+    "calibrate": "add a curve from a model's points to a scale of your own opinions",
     "train": "train the metric, the denoiser, or both",
 }
 """A line each: reading it from the command itself would import PyTorch."""

@@ -25,9 +25,16 @@ _EXAMPLES = """examples:
   biqa replay clip.json clip.mp4 --secret-file secret
 
 Every value of the log is compared except these: version and fps at the top, and of each input path, certificate.engine,
-certificate.conversion.assumed and certificate.reading.decoder. If a value differs, the two engines are printed. What an
-older log lacks is not compared.
+certificate.level.why, certificate.conversion.assumed and certificate.reading.decoder. If a value differs, the two
+engines are printed. What an older log lacks is not compared.
 exit status: 0 all identical, 1 some differ, 2 the record cannot be replayed."""
+
+
+_SINGLE = (
+    "the default before noise levels: runtime/models/single in the repository, or `biqa build --int8 --out single`"
+)
+RETIRED = {"bd687d96070eca1b": _SINGLE, "914c9ab86a7452f4": _SINGLE}
+"""First digits of a model's digest → how to come by it, of those that were the default once, in fp32 and in int8."""
 
 
 def add(subparsers: Any) -> None:
@@ -150,6 +157,7 @@ def _frames(
         raise RecordError(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
             f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
+            f"{_retired(shared['model_sha256'])}"
         )
     reading = shared.get("reading") or {}
     video = conversion and reading.get("stream")
@@ -163,6 +171,11 @@ def _frames(
         if number != frame["frame"]:
             raise RecordError(f"{path}: frame {number} is not in the record")
     return frames
+
+
+def _retired(digest: str) -> str:
+    """How to come by a model that once shipped."""
+    return next((f". It is {words}" for known, words in RETIRED.items() if digest.startswith(known)), "")
 
 
 def _same_frames(
@@ -202,7 +215,8 @@ def _certifier(entry: Mapping[str, Any], alpha: float, options: argparse.Namespa
     tampering = shared.get("tampering", {"epsilon": shared["epsilon"]})
     patch = tuple(tampering["patch"]) if "patch" in tampering else None
     return Certifier(
-        options.model, device=options.device, precision=_precision(shared, options), epsilon=tampering.get("epsilon"),
+        options.model, sigma=shared["sigma"] if "level" in shared else None, device=options.device,
+        precision=_precision(shared, options), epsilon=tampering.get("epsilon"),
         levels=tampering.get("levels"), patch=patch,
         alpha=alpha, samples=shared["samples"], scope=shared["scope"], secret=secret, public_seed=shared["public_seed"],
         threads=options.threads, share_noise="shared_noise_frames" in shared, progress=drawn,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.alpha import Scope, equal_share
+from ..bounds.calibration import Calibration
 from ..bounds.ranks import check_parameters, interval, scope_ranks, sorted_sides
 from ..bounds.stopping import Stopping, scope_radius_shift
 from ..errors import ParameterError
@@ -36,7 +37,8 @@ class Provenance:
     ``reading``: every step between the bytes of a file and the frame, None where no file was read;
     ``lattice_sha256``: of the integers that noise was added to; frames with the same ones draw the same noise;
     ``score_range``: that the model states, None where it does not; ``shared_noise_frames``: the number of frames of a
-    clip that share their noise, None where it is this frame's own.
+    clip that share their noise, None where it is this frame's own. ``level``: why the certificate's σ was taken, and of
+    which noise levels; None where the model has but one. ``calibration``: the curve to the user's scale, if it has one.
 
     >>> provenance = certifier.certify(frame).provenance
     >>> provenance.height, provenance.width, provenance.bit_depth, provenance.noise
@@ -58,6 +60,8 @@ class Provenance:
     shared_noise_frames: int | None = None
     score_range: tuple[float, float] | None = None
     reading: Mapping[str, Any] | None = None
+    level: Mapping[str, Any] | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +146,15 @@ class Certificate:
     def scores_sha256(self) -> str:
         """SHA-256 (hex) of the scores as little-endian float32, in the order drawn."""
         return hashlib.sha256(self.scores.astype("<f4").tobytes()).hexdigest()
+
+    @property
+    def calibrated(self) -> tuple[float, float, float] | None:
+        """(score, lower, upper) on the user's own scale; None for a model that was not calibrated.
+
+        The bounds hold there with the same error: quantiles commute with a monotone curve (bounds/calibration.py).
+        """
+        curve = self.provenance.calibration
+        return None if curve is None else (curve(self.score), curve(self.lower), curve(self.upper))
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -236,6 +249,13 @@ class Certificate:
         }
         if provenance.score_range is not None:
             record["score_range"] = list(provenance.score_range)
+        if self.calibrated is not None and provenance.calibration is not None:
+            names = ("score", "lower", "upper")
+            told = {n: v if math.isfinite(v) else None for n, v in zip(names, self.calibrated, strict=True)}
+            record["calibrated"] = told
+            record["calibration"] = provenance.calibration.to_dict()
+        if provenance.level is not None:
+            record["level"] = dict(provenance.level)
         if provenance.reading is not None:
             record["reading"] = dict(provenance.reading)
         if provenance.shared_noise_frames is not None:

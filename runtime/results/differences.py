@@ -11,6 +11,7 @@ NOT_COMPARED: tuple[tuple[str | type, ...], ...] = (
     ("fps",),
     ("inputs", int, "path"),
     ("inputs", int, "certificate", "engine"),
+    ("inputs", int, "certificate", "level", "why"),
     ("inputs", int, "certificate", "conversion", "assumed"),
     ("inputs", int, "certificate", "reading", "decoder"),
 )

@@ -40,7 +40,7 @@ from .tile_certificate import TileCertificate
 
 FRAME_FIELDS = (
     *("score", "lower", "upper", "abstained", "drawn", "lower_rank", "upper_rank"),
-    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason", "map", "tile_bound"),
+    *("failed_samples", "scores_sha256", "frame_sha256", "lattice_sha256", "reason", "map", "tile_bound", "calibrated"),
 )
 """The keys of a record that differ from frame to frame of one file."""
 MOST_BYTES = 1 << 27

@@ -81,6 +81,7 @@ class OnnxSampler:
         self.digest = bundle.graph_digest(precision)
         self.higher_is_better = bundle.manifest.score.higher_is_better
         self.score_range = bundle.manifest.score.range
+        self.calibration = bundle.manifest.calibration
         self._contract = contract
         self._inputs: list[NDArray[np.float32]] = []
         self.engine: Mapping[str, Any] = {

@@ -19,7 +19,7 @@ class Config(ctypes.Structure):
         *[("struct_size", WORD), ("model", CHARS), ("device", CHARS), ("scope", CHARS), ("epsilon", DOUBLE)],
         *[("alpha", DOUBLE), ("samples", LONG), ("threads", LONG), ("secret", CHARS), ("secret_size", WORD)],
         *[("secret_file", CHARS), ("public_seed", LONG), ("flags", WORD), ("levels", DOUBLE)],
-        *[("patch_width", LONG), ("patch_height", LONG)],
+        *[("patch_width", LONG), ("patch_height", LONG), ("sigma", DOUBLE)],
     ]
 
 

@@ -9,8 +9,22 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.bundle.manifest import Defaults, InputContract, Manifest, Part, ScoreContract
-from runtime.bundle.store import Bundle, file_entry, write_bundle
+from runtime.bundle.manifest import (
+    FAMILY_SCHEMA,
+    MODEL,
+    Defaults,
+    InputContract,
+    Level,
+    Manifest,
+    Measured,
+    Part,
+    ScoreContract,
+    part_name,
+)
+from runtime.bundle.store import DEFAULT_BUNDLE, Bundle, file_entry, write_bundle
+
+SINGLE_BUNDLE = DEFAULT_BUNDLE.with_name("single")
+"""The default before there were noise levels."""
 
 
 def graph(extra: str | None = None, factor: float = 100) -> bytes:
@@ -86,3 +100,31 @@ def tile_bundle(path: Path, tile: int = 16, aggregate: str = "mean", **options: 
     """The same for T×T tiles: each tile's score is 100 times its own mean."""
     sizes = {"tile": tile, "height": tile, "width": tile, "minimum_height": tile, "minimum_width": tile}
     return tiny_bundle(path, aggregate=aggregate, **sizes, **options)
+
+
+def tiny_family(
+    path: Path,
+    levels: tuple[tuple[float, float, float], ...] = ((0.06, 0.7, 2.0), (0.25, 0.6, 0.5)),
+    measured: bool = True,
+) -> Bundle:
+    """Levels of the tiny graph: σ, SROCC, and the spread of its scores that the manifest states. At σ the factor of the
+    mean is 100 − σ, so that each is a function of its own; its own part is the graph, what all share is empty."""
+    contents, made = {part_name(MODEL, None): b""}, []
+    for sigma, srocc, spread in levels:
+        data = graph(factor=100 - sigma)
+        contents[part_name(MODEL, sigma)] = data
+        known = Measured(240, srocc, srocc, 30.0, 60.0, 20, (-2.0, 0.0, 2.0), (-2 * spread, 0.0, 2 * spread))
+        made.append(Level(sigma, {MODEL: file_entry(data)}, {}, known if measured else None))
+    manifest = Manifest(
+        name="tiny",
+        files={name: file_entry(data) for name, data in contents.items()},
+        input=InputContract(sigma=levels[0][0], downscale=2, minimum_height=8, minimum_width=8),
+        score=ScoreContract(0.0, 100.0, True),
+        metric=Part("mean", "1", "Apache-2.0", "tests"),
+        denoiser=None,
+        defaults=Defaults(0.1, 0.001, 101),
+        parity={},
+        schema=FAMILY_SCHEMA,
+        levels=tuple(made),
+    )
+    return write_bundle(path, manifest, contents)

@@ -43,6 +43,8 @@ from ..smoothed_loss import Scorer
 from .correlation import plcc, srocc
 from .quick_look import noisy_copies
 
+__all__ = ["chosen_rows"]
+
 ALPHA, SAMPLES = 0.001, 1000
 EPSILONS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _BATCH = 20

@@ -19,7 +19,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -29,6 +31,9 @@ from .unet import UNet
 
 LEVELS = (0.03, 0.06, 0.12, 0.25, 0.5)
 """Noise levels on the engine's domain."""
+
+HEAD = "metric.head"
+"""The linear layer, which has a gain an input."""
 
 
 class Observed(NamedTuple):
@@ -79,7 +84,7 @@ class LevelledPair(nn.Module):
         self.sigmas = tuple(sigmas)
         self.pair = Pair(metric, denoiser)
         self.gains, self.offsets = nn.ParameterDict(), nn.ParameterDict()
-        self._layers: list[tuple[str, str, int]] = []
+        self.layers: list[tuple[str, str, int]] = []
         for name, module in self.pair.named_modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                 axis = 0 if isinstance(module, nn.Conv2d) else 1
@@ -87,7 +92,7 @@ class LevelledPair(nn.Module):
                 self.gains[key] = nn.Parameter(torch.zeros(len(sigmas), module.weight.shape[axis]))
                 assert module.bias is not None
                 self.offsets[key] = nn.Parameter(torch.zeros(len(sigmas), len(module.bias)))
-                self._layers.append((name, key, axis))
+                self.layers.append((name, key, axis))
 
     def modulation(self) -> list[nn.Parameter]:
         """The gains and offsets of all levels."""
@@ -98,7 +103,7 @@ class LevelledPair(nn.Module):
         shares = hats(sigma, self.sigmas)
         own = dict(self.pair.named_parameters())
         folded = {}
-        for name, key, axis in self._layers:
+        for name, key, axis in self.layers:
             gain, offset = (
                 sum((share * table[level] for level, share in enumerate(shares) if share), torch.zeros(()))
                 for table in (self.gains[key], self.offsets[key])
@@ -106,7 +111,7 @@ class LevelledPair(nn.Module):
             weight, bias = own[f"{name}.weight"], own[f"{name}.bias"]
             factor = (1 + gain).view([-1 if i == axis else 1 for i in range(weight.ndim)])
             folded[f"{name}.weight"] = weight * factor
-            folded[f"{name}.bias"] = (bias if name == "metric.head" else bias * (1 + gain)) + offset
+            folded[f"{name}.bias"] = (bias if name == HEAD else bias * (1 + gain)) + offset
         return folded
 
     def forward(self, noisy: Tensor, sigma: float) -> Observed:
@@ -121,6 +126,19 @@ def plain_pair(family: LevelledPair, sigma: float, width: int = 16) -> Pair:
     state = {name: value.detach() for name, value in family.pair.state_dict().items()}
     plain.load_state_dict(state | {name: value.detach() for name, value in family.weights_at(sigma).items()})
     return plain.eval().requires_grad_(False)
+
+
+def factors_at(family: LevelledPair, sigma: float) -> dict[str, NDArray[np.float32]]:
+    """Name of a convolution's weight → 1 + its gains at a level, which broadcast over the weight of ``family.pair``."""
+    shares = hats(sigma, family.sigmas)
+    factors = {}
+    for name, key, axis in family.layers:
+        weight = family.pair.get_parameter(f"{name}.weight")
+        if name != HEAD:
+            gain = sum((share * family.gains[key][i] for i, share in enumerate(shares) if share), torch.zeros(()))
+            shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+            factors[f"{name}.weight"] = (1 + gain).detach().view(shape).numpy()
+    return factors
 
 
 def load_family(path: Path, width: int = 16) -> LevelledPair:

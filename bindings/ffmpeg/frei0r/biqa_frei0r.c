@@ -20,7 +20,7 @@
 #include "biqa.h"
 
 /* Text all of them: frei0r's numbers lie in [0, 1]. */
-enum { LOG, MODEL, EPSILON, ALPHA, SAMPLES, SCOPE, SECRET_FILE, THREADS, SUBSAMPLE, LEVELS, PATCH, PARAMETERS };
+enum { LOG, MODEL, EPSILON, ALPHA, SAMPLES, SCOPE, SECRET_FILE, THREADS, SUBSAMPLE, LEVELS, PATCH, SIGMA, PARAMETERS };
 static const char *const NAMES[PARAMETERS][2] = {
     {"log", "file that the log is appended to; without one nothing is certified"},
     {"model", "bundle, directory or .zip, or the name of one that ships; empty: the default one"},
@@ -33,6 +33,7 @@ static const char *const NAMES[PARAMETERS][2] = {
     {"subsample", "certify every N-th frame; empty: every one"},
     {"levels", "with a model of tiles, in place of epsilon: grey levels"},
     {"patch", "with a model of tiles, in place of epsilon: WIDTHxHEIGHT of a rectangle that may hold anything"},
+    {"sigma", "noise level of the model; empty: the best for epsilon"},
 };
 
 typedef struct {
@@ -147,6 +148,7 @@ static void start(filter *self) {
     }
     biqa_config config = {.struct_size = sizeof config};
     config.epsilon = number(self, EPSILON);
+    config.sigma = number(self, SIGMA);
     config.levels = number(self, LEVELS);
     patch(self, &config);
     config.alpha = number(self, ALPHA);

@@ -207,6 +207,7 @@ class GpuSampler:
         self.digest = bundle.graph_digest(precision)
         self.higher_is_better = manifest.score.higher_is_better
         self.score_range = manifest.score.range
+        self.calibration = manifest.calibration
         self.tile = manifest.input.tile
         self.aggregate = manifest.score.of_tiles
         self.engine: Mapping[str, Any] = {

@@ -18,6 +18,7 @@ from runtime.bundle.manifest import MODEL
 from runtime.bundle.store import Bundle, file_entry, open_bundle, write_bundle
 from runtime.errors import DependencyError, ExportError
 from runtime.samplers.gpu.kernels import KERNELS, TILE_SOURCES, choose_file, cubin_file, ptx_file
+from tests.support.tiny import SINGLE_BUNDLE
 
 LOG = """ptxas info    : Compiling entry function 'one' for 'sm_89'
 ptxas info    : Function properties for one
@@ -87,7 +88,7 @@ def test_the_same_bytes_again(compiled: tuple[dict[str, bytes], list[str]]) -> N
 
 @pytest.mark.parametrize("suffix", ["", ".zip"])
 def test_a_bundle_carries_them(compiled: tuple[dict[str, bytes], list[str]], tmp_path: Path, suffix: str) -> None:
-    default = open_bundle()
+    default = open_bundle(SINGLE_BUNDLE)
     contents = {MODEL: default.read(MODEL), **compiled[0]}
     manifest = replace(default.manifest, files={name: file_entry(data) for name, data in contents.items()})
     bundle = write_bundle(tmp_path / f"bundle{suffix}", manifest, contents)

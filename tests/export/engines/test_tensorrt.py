@@ -23,6 +23,7 @@ from runtime.bundle.store import Bundle, file_entry, open_bundle, write_bundle
 from runtime.errors import DependencyError, DeviceError, ExportError
 from runtime.samplers.gpu.nvidia import Gpu
 from runtime.samplers.gpu.tensorrt_modules import load_flavour
+from tests.support.tiny import SINGLE_BUNDLE
 
 Built = tuple[Bundle, list[str]]
 GPU = Gpu("GPU A", "sm90", "580.65", "13.1")
@@ -46,7 +47,7 @@ def copy(outsider: Built, tmp_path: Path) -> Bundle:
 @pytest.fixture(scope="module")
 def two_precisions(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The default model with its fp16 variant, as ``build --fp16`` makes it past its gate."""
-    shipped = open_bundle()
+    shipped = open_bundle(SINGLE_BUNDLE)
     contents = {MODEL: shipped.read(MODEL), GRAPHS["fp16"]: to_fp16(shipped.read(MODEL))}
     manifest = replace(shipped.manifest, files={name: file_entry(data) for name, data in contents.items()})
     return write_bundle(tmp_path_factory.mktemp("default") / "bundle", manifest, contents)

@@ -22,6 +22,7 @@ from export.precision.layers import half_types, layers, sensitive
 from runtime.bundle.manifest import GRAPHS, MODEL, InputContract, ScoreContract
 from runtime.bundle.store import Bundle, open_bundle
 from runtime.errors import ExportError
+from tests.support.tiny import SINGLE_BUNDLE
 
 Built = tuple[Bundle, list[str]]
 METRIC = f"{Path(__file__).parents[2] / 'support' / 'outsider.py'}:Sharpness"
@@ -30,7 +31,7 @@ UNKNOWN = ScoreContract(None, None, higher_is_better=True)
 
 @pytest.fixture(scope="module")
 def default() -> bytes:
-    return open_bundle().read(MODEL)
+    return open_bundle(SINGLE_BUNDLE).read(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_form_of_the_variant(default: bytes) -> None:
     assert half == to_fp16(default)
     assert canonical(onnx.load_from_string(half)) == half
     assert len(half) < 0.55 * len(default)
-    check_graph(half, open_bundle().manifest.input)
+    check_graph(half, open_bundle(SINGLE_BUNDLE).manifest.input)
     graph = onnx.load_from_string(half).graph
     ends = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
     assert ends == dict.fromkeys(("lattice", "unit", "score"), TensorProto.FLOAT)

@@ -24,6 +24,7 @@ from runtime.bundle.manifest import GRAPHS, MODEL, InputContract, ScoreContract
 from runtime.bundle.store import open_bundle
 from runtime.errors import ExportError
 from runtime.samplers.vnni import EXACT_PRODUCTS, exact_products
+from tests.support.tiny import SINGLE_BUNDLE
 
 METRIC = f"{Path(__file__).parents[2] / 'support' / 'outsider.py'}:Sharpness"
 CONTRACT = InputContract(0.12, 1, height=24, width=40, batch=2)
@@ -34,12 +35,12 @@ DEPTHWISE = np.random.default_rng(4).normal(0, 0.3, (8, 1, 3, 3)).astype(np.floa
 
 @pytest.fixture(scope="module")
 def default() -> bytes:
-    return open_bundle().read(MODEL)
+    return open_bundle(SINGLE_BUNDLE).read(MODEL)
 
 
 @pytest.fixture(scope="module")
 def default_int8(default: bytes) -> bytes:
-    return to_int8(default, seen_values(default, open_bundle().manifest.input))
+    return to_int8(default, seen_values(default, open_bundle(SINGLE_BUNDLE).manifest.input))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_what_becomes_int8(small: bytes, default: bytes) -> None:
 def test_form(default: bytes, default_int8: bytes) -> None:
     assert canonical(onnx.load_from_string(default_int8)) == default_int8
     assert len(default_int8) < 0.35 * len(default)
-    graph = check_graph(default_int8, open_bundle().manifest.input).graph
+    graph = check_graph(default_int8, open_bundle(SINGLE_BUNDLE).manifest.input).graph
     stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
     assert stored["metric.head.weight"] == TensorProto.FLOAT
     assert stored["denoiser.stem.weight.int8"] == TensorProto.INT8
@@ -147,7 +148,7 @@ def test_it_is_what_the_definition_says(small: bytes) -> None:
 
 @pytest.mark.skipif(exact_products() == "1", reason="this CPU has no VNNI, or it is not known to have it")
 def test_a_cpu_without_vnni_would_give_the_same_scores(default_int8: bytes) -> None:
-    contract = open_bundle().manifest.input
+    contract = open_bundle(SINGLE_BUNDLE).manifest.input
     samples = noisy("chelsea", contract, 64, 80, 0, 2)
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry(EXACT_PRODUCTS, "1")
@@ -179,7 +180,7 @@ def test_keep(small: bytes) -> None:
 
 
 def test_parity_of_the_default_model(default: bytes, default_int8: bytes) -> None:
-    manifest = open_bundle().manifest
+    manifest = open_bundle(SINGLE_BUNDLE).manifest
     parity = int8_parity(default, default_int8, manifest.input, manifest.score)
     assert (parity.reference, parity.pictures) == (MODEL, 4)
     assert 0 < parity.interval_difference <= parity.score_difference < 2.5

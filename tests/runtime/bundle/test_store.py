@@ -233,7 +233,8 @@ def test_names_stay_inside(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("schema",), 2, "schema 2"),
+        (("schema",), 3, "schema 3"),
+        (("schema",), 2, "levels or schema"),
         (("schema",), None, "schema None"),
         (("input", "sigma"), 0, "sigma"),
         (("input", "downscale"), 0, "size or count"),

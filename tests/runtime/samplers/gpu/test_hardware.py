@@ -35,7 +35,7 @@ from runtime.samplers.gpu.tensorrt import open_tensorrt
 from runtime.samplers.gpu.tensorrt_modules import load_flavour
 from runtime.samplers.onnx import OnnxSampler
 from tests.support.clips import photograph
-from tests.support.tiny import tile_bundle
+from tests.support.tiny import SINGLE_BUNDLE, tile_bundle
 
 pytestmark = pytest.mark.gpu
 
@@ -65,7 +65,7 @@ def bundle(gpu: Gpu, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     if "GPU_BUNDLE" in os.environ:
         return open_bundle(Path(os.environ["GPU_BUNDLE"]))
     kernels = pytest.importorskip("export.engines.kernels")
-    shipped = open_bundle()
+    shipped = open_bundle(SINGLE_BUNDLE)
     try:
         contents = {MODEL: shipped.read(MODEL), **kernels.compile_kernels()}
     except DependencyError as error:
