@@ -85,7 +85,6 @@ def build_family(
     codes: dict[str, NDArray[np.int8]] = {}
     graphs: dict[str, list[bytes]] = {}
     levels = []
-    answers: dict[str, KnownAnswer] = {}
     for sigma, fused, graph in level_graphs(path, contract):
         report(f"level sigma {sigma:g}")
         check_graph(graph, contract)
@@ -102,21 +101,25 @@ def build_family(
             made[GRAPHS[FP16]], parities[FP16] = fp16_variant(plain, contract, _SCORE, keep_fp32, report)
         if int8:
             made[GRAPHS[INT8]], parities[INT8] = int8_variant(plain, contract, _SCORE, keep_fp32, report, codes)
-        answers |= known_answers(made, contract, _SCORE)
         for file, content in made.items():
             graphs.setdefault(file, []).append(content)
         levels.append(Level(sigma, {}, parities, figures.get(sigma)))
 
     contents: dict[str, bytes] = {}
+    stored: list[dict[str, bytes]] = [{} for _ in levels]
     for file, whole in graphs.items():
         heads, tail = split(whole)
         contents[part_name(file, None)] = tail
         for index, head in enumerate(heads):
             contents[part_name(file, levels[index].sigma)] = head
+            stored[index][file] = head + tail
             entries = {**levels[index].graphs, file: file_entry(head + tail)}
             levels[index] = replace(levels[index], graphs=entries)
     if MODEL_CARD.is_file() and path.resolve() == FAMILY.resolve():
         contents[MODEL_CARD.name] = MODEL_CARD.read_bytes()
+    answers: dict[str, KnownAnswer] = {}
+    for level, whole_graphs in zip(levels, stored, strict=True):
+        answers |= known_answers(whole_graphs, replace(contract, sigma=level.sigma), _SCORE)
     manifest = Manifest(
         name=name,
         files={file: file_entry(content) for file, content in contents.items()},

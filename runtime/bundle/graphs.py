@@ -70,8 +70,10 @@ _STRING = 8  # TensorProto.STRING
 
 @dataclass
 class _Graph:
-    """What the walk over a graph gathers. ``sizes``: most values of what depends on constants alone, by name. ``shapes``: of stored tensors and their
-    casts."""
+    """What the walk over a graph gathers. ``sizes``: most values of what depends on constants alone, by name.
+
+    ``shapes``: of stored tensors and their casts.
+    """
 
     opsets: dict[str, int] = field(default_factory=dict)
     nodes: list[memoryview] = field(default_factory=list)

@@ -92,6 +92,13 @@ def multiplied_constants() -> bytes:
     return model([*nodes, SCALED, MEAN], c0=np.ones((3000, 3000), np.float32)).SerializeToString()
 
 
+def outer_product() -> bytes:
+    """A column times a row: a matrix of ten thousand million values, which opening would compute."""
+    node = helper.make_node("Mul", ["column", "row"], ["matrix"])
+    column, row = np.ones((100_000, 1), np.float32), np.ones((1, 100_000), np.float32)
+    return model([node, SCALED, MEAN], column=column, row=row).SerializeToString()
+
+
 def gigabytes() -> bytes:
     """A frame laid beside itself a hundred thousand times."""
     expand = helper.make_node("Expand", ["image", "shape"], ["wide"])
@@ -141,6 +148,7 @@ FORBIDDEN: dict[str, tuple[Attack, str]] = {
     "too many nodes": (many_nodes, "50000 is the most"),
     "constants doubled": (doubled_constants, "constants alone"),
     "constants multiplied": (multiplied_constants, "constants alone"),
+    "constants multiplied to a matrix": (outer_product, "constants alone"),
     "int8 under the name of fp32": (
         _bytes(
             SCALED,

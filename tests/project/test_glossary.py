@@ -22,6 +22,7 @@ NAMES = Counter(name for line in LINES for name in re.findall(r"`([^`]+)`", line
 """What stands in backticks in the brackets of a line: names of code, of records, of options."""
 
 SPEAK_FOR_THEMSELVES = {"--help", "--quiet", "--all", "--version"}
+BUILDING = ("build", "compile", "inspect", "verify", "calibrate")
 PUBLIC_ELSEWHERE = {"__version__"}
 
 
@@ -71,7 +72,7 @@ def test_every_option_of_building_and_of_the_pipe_is_there() -> None:
     from bindings.ffmpeg.__main__ import main as ffmpeg
     from export.__main__ import main as export
 
-    options = options_of(ffmpeg).union(*(options_of(export, c) for c in ("build", "compile", "inspect", "verify")))
+    options = options_of(ffmpeg).union(*(options_of(export, c) for c in BUILDING))
     assert {"--probe", "--target"} <= options
     assert options <= {*NAMES, *SPEAK_FOR_THEMSELVES}
 
@@ -83,6 +84,6 @@ def test_every_option_of_the_page_exists() -> None:
 
     known = options_of(ffmpeg).union(
         *(options_of(biqa, c) for c in ("certify", "gate", "compare", "plan", "replay", "sign", "doctor")),
-        *(options_of(export, c) for c in ("build", "compile", "inspect", "verify")),
+        *(options_of(export, c) for c in BUILDING),
     )
     assert {name for name in NAMES if name.startswith("--")} <= known
