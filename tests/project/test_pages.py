@@ -21,7 +21,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob
 TREES = ("runtime", "export", "training", "bindings", "benchmarks", "tests", "examples", "docs", ".ci")
 MADE = ("bindings/capi/build/", "bindings/ffmpeg/frei0r/build/", "benchmarks/results", "docs/evidence/enhancer.json")
 """Places that a command makes."""
-BUILDERS = ("build", "compile", "inspect", "verify")
+BUILDERS = ("build", "compile", "inspect", "verify", "calibrate")
 
 ids = [page.name if page.parent == ROOT else f"docs/{page.name}" for page in PAGES]
 every_page = pytest.mark.parametrize("page", PAGES, ids=ids)
