@@ -339,6 +339,8 @@ def _answer(value: Any, where: str) -> KnownAnswer:
     if not isinstance(answer.scores, list):
         raise BundleError(f"{MANIFEST}: {where}.scores is not a list")
     return replace(answer, scores=tuple(answer.scores))
+
+
 def _level(value: Any, where: str) -> Level:
     level = _parse(Level, value, where)
     graphs = {n: _parse(FileEntry, e, f"{where}.graphs.{n}") for n, e in _table(value, "graphs").items()}
