@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..bundle.manifest import MODEL
 from ..bundle.store import Bundle, open_bundle
 from ..errors import BiqaError, DeviceError
 from ..install import pip_install

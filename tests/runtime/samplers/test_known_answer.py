@@ -36,9 +36,9 @@ def _alter(bundle: Bundle, *where: str, value: Any) -> Path:
     return bundle.path
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_the_shipped_bundle_answers(precision: str) -> None:
-    bundle = open_bundle()
+@pytest.mark.parametrize(("sigma", "precision"), [(0.03, "fp32"), (0.06, "int8"), (0.25, "fp32"), (0.5, "int8")])
+def test_the_shipped_bundle_answers(sigma: float, precision: str) -> None:
+    bundle = open_bundle().at(sigma)
     sampler = OnnxSampler(bundle, precision=precision)
     assert check_known_answer(sampler, bundle, precision)
     sampler.close()
