@@ -23,6 +23,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
 
@@ -39,6 +40,7 @@ from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
 from .cores import usable_cores
 from .feeds import MOST_TILES, Feed, FrameFeed, Run, TileFeed
+from .interrupts import later_interrupt
 from .trial import try_graph
 from .vnni import EXACT_PRODUCTS, exact_products
 
@@ -248,8 +250,11 @@ class OnnxSampler:
 
 def _onnxruntime() -> Any:
     try:
-        import onnxruntime
-    except ImportError:
+        with later_interrupt():
+            import onnxruntime
+    except ImportError as error:
+        if find_spec("onnxruntime") is not None:
+            raise DependencyError(f"ONNX Runtime is installed and does not load: {first_line(error)}") from None
         raise DependencyError(f"ONNX Runtime is not installed: {pip_install('cpu')}") from None
     return onnxruntime
 

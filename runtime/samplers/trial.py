@@ -81,6 +81,7 @@ def _deadline(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
 
 
 @cache

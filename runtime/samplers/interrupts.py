@@ -1,0 +1,31 @@
+"""Ctrl-C while a library of C code loads: it waits for the end of that.
+
+In the middle of it KeyboardInterrupt comes out as an ImportError, which would say that the library is missing.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def later_interrupt() -> Iterator[None]:
+    """Ctrl-C within the block is handled at its end.
+
+    Nothing changes in another thread than the main one, which gets none, or where a host in C handles it.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    pressed: list[tuple[int, Any]] = []
+    before = signal.signal(signal.SIGINT, lambda number, place: pressed.append((number, place)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed and callable(before):
+            before(*pressed[0])
