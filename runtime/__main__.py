@@ -1,4 +1,4 @@
-"""``biqa certify | gate | compare | plan | explain | replay | audit | commit | sign | doctor``, and what others add.
+"""``biqa certify | gate | compare | plan | explain | report | replay | audit | commit | sign | doctor``, and others.
 
 ``python -m runtime`` is the same.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .commands import audit, certify, commit, compare, doctor, explain, gate, plan, replay, sign
+from .commands import audit, certify, commit, compare, doctor, explain, gate, plan, replay, report, sign
 from .commands.exits import answered
 from .commands.others import HELP, other_commands, run_other
 from .commands.parser import Parser, program
@@ -24,6 +24,7 @@ _OWN = {
     "audit": audit,
     "commit": commit,
     "sign": sign,
+    "report": report,
     "doctor": doctor,
 }
 

@@ -44,12 +44,14 @@ from .options import (
     open_frames,
 )
 from .outputs import check_outputs, printed_interval, write_outputs
+from .pages import Pages, add_page_options
 from .progress import Bar, progress_bar
 
 _EXAMPLES = """examples:
   biqa certify photo.png
   biqa certify photo.png --tolerance 2
   biqa certify clip.mp4 --subsample 5 --json clip.json
+  biqa certify clip.mp4 --report clip.html
   biqa certify photos/ 'clips/**/*.mp4' --csv scores.csv
   find . -name '*.mkv' | biqa certify --files-from - --parquet scores.parquet
   biqa certify photo.png --model tiles --levels 1 --patch 64x64
@@ -116,12 +118,14 @@ def add(subparsers: Any) -> None:
         help=f"make this folder, with {', '.join(NAMES.values())}",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the journal, where there is one")
+    add_page_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     paths = listed(options.inputs, options.files_from)
     _place_outputs(options, paths)
+    pages = Pages(options, len(paths))
     started = time.monotonic()
     with (
         progress_bar(options.quiet) as bar,
@@ -129,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
         _open_journal(options, certifier, paths) as journal,
     ):
         try:
-            job = Job(options, certifier, bar, journal)
+            job = Job(options, certifier, bar, journal, pages)
             bar.plan([_size(path) for path in paths] if len(paths) > 1 else [])
             for file, path in enumerate(paths):
                 job.certify(file, path, alone=len(paths) == 1)
@@ -152,6 +156,7 @@ def run(options: argparse.Namespace) -> int:
     write_outputs(outputs)
     if options.parquet:
         write_parquet(log, Path(options.parquet))
+    pages.write(log, options.json)
     if not options.quiet and not options.ndjson and "-" not in outputs:
         print(table(job.logs))
     print(final_line(job.logs), file=sys.stderr)
@@ -161,8 +166,11 @@ def run(options: argparse.Namespace) -> int:
 class Job:
     """The files of a run: ``logs`` of those that are certified, ``failed`` with path and error of the others."""
 
-    def __init__(self, options: argparse.Namespace, certifier: Certifier, bar: Bar, journal: Journal | None) -> None:
+    def __init__(
+        self, options: argparse.Namespace, certifier: Certifier, bar: Bar, journal: Journal | None, pages: Pages
+    ) -> None:
         self._options, self._certifier, self._bar, self._journal = options, certifier, bar, journal
+        self._pages = pages
         self.logs: list[InputLog] = []
         self.failed: list[dict[str, str]] = []
 
@@ -212,6 +220,7 @@ class Job:
                 self._journal.frame(file, entry, certificate)
             elif before[place] != (number, certificate.scores_sha256):
                 raise RecordError(f"{path} frame {number} is not the frame of {self._journal.path}: begin anew")
+        self._pages.take(index, frames, log)
         return log
 
     def _fail(self, file: int, path: Path, error: str, known: Known) -> None:
@@ -243,7 +252,8 @@ def _place_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
     if "-" in (options.parquet, options.journal):
         raise ParameterError("--parquet and --journal take the name of a file; --ndjson writes to standard output")
     inputs = [*paths, options.model, options.secret_file]
-    check_outputs(options.json, options.csv, options.parquet, options.journal, inputs=inputs, ndjson=options.ndjson)
+    outputs = (options.json, options.csv, options.parquet, options.journal, options.report, options.plot)
+    check_outputs(*outputs, inputs=inputs, ndjson=options.ndjson)
 
 
 def _make_folder(folder: Path) -> None:

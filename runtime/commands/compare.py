@@ -12,6 +12,7 @@ from ..bounds.alpha import COMPARED, equal_share
 from ..results.log import build_log, to_json
 from .options import add_decision_options, open_certifier, open_frames
 from .outputs import check_outputs, decided_log, described, write_outputs
+from .pages import Pages, add_page_options
 from .progress import progress_bar
 
 EXIT = {"a": 0, "b": 1, "undecided": 3}
@@ -19,6 +20,7 @@ EXIT = {"a": 0, "b": 1, "undecided": 3}
 _EXAMPLES = """examples:
   biqa compare enhanced.png original.png
   biqa compare new-encoder.mp4 old-encoder.mp4 --subsample 5 --json compare.json
+  biqa compare new-encoder.mp4 old-encoder.mp4 --report compare.html
 
 A scores higher if its certified lower bound is above the certified upper bound of B. That stays true if the frames of
 both were changed within epsilon. Each file has half of alpha.
@@ -39,11 +41,13 @@ def add(subparsers: Any) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="still or video file")
     parser.add_argument("b", type=Path, metavar="B", help="the other one")
     add_decision_options(parser)
+    add_page_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json, inputs=[options.a, options.b, options.model, options.secret_file])
+    pages = Pages(options, files=2)
+    check_outputs(options.json, *pages.names, inputs=[options.a, options.b, options.model, options.secret_file])
     started = time.monotonic()
     paths = options.a, options.b
     with progress_bar(options.quiet) as bar, open_certifier(options, bar) as certifier:
@@ -55,7 +59,11 @@ def run(options: argparse.Namespace) -> int:
         decided_log(path, options.subsample, clip, side, options.bound)
         for path, clip, side in zip(paths, clips, sides, strict=True)
     ]
-    write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started, made.to_dict()))})
+    log = build_log(logs, time.monotonic() - started, made.to_dict())
+    write_outputs({options.json: to_json(log)})
+    for index, (clip, one) in enumerate(zip(clips, logs, strict=True)):
+        pages.take(index, clip, one)
+    pages.write(log, options.json)
     if not options.quiet and options.json != "-":
         for path, side in zip(paths, sides, strict=True):
             print(f"{path}: {described(side)}, α={made.share:g}")

@@ -14,6 +14,7 @@ from ..results.decisions import Gate
 from ..results.log import InputLog, build_log, to_json
 from .options import add_decision_options, open_certifier, open_frames
 from .outputs import check_outputs, decided_log, described, write_outputs
+from .pages import Pages, add_page_options
 from .progress import progress_bar
 
 SOME_FAILED = 4
@@ -52,11 +53,13 @@ def add(subparsers: Any) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="still or video file")
     parser.add_argument("--at-least", type=float, required=True, metavar="T", help="the score to reach")
     add_decision_options(parser)
+    add_page_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    check_outputs(options.json, inputs=[*options.inputs, options.model, options.secret_file])
+    pages = Pages(options, len(options.inputs))
+    check_outputs(options.json, *pages.names, inputs=[*options.inputs, options.model, options.secret_file])
     started = time.monotonic()
     logs: list[InputLog] = []
     gates: list[tuple[Path, Gate]] = []
@@ -75,10 +78,13 @@ def run(options: argparse.Namespace) -> int:
                 continue
             logs.append(decided_log(path, options.subsample, frames, gate.pooled, options.bound))
             logs[-1].decision = gate.to_dict()
+            pages.take(len(logs) - 1, frames, logs[-1])
             gates.append((path, gate))
     if not gates:
         raise VideoError(f"none of the {len(failed)} files could be certified")
-    write_outputs({options.json: to_json(build_log(logs, time.monotonic() - started, failed=failed))})
+    log = build_log(logs, time.monotonic() - started, failed=failed)
+    write_outputs({options.json: to_json(log)})
+    pages.write(log, options.json)
     if not options.quiet and options.json != "-":
         for path, gate in gates:
             print(f"{path}: {gate.decision}  {described(gate.pooled)}, α={gate.alpha:g}")

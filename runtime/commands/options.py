@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..bounds.alpha import SCOPES
 from ..bounds.pooling import POOLS
@@ -161,3 +163,13 @@ def open_frames(certifier: Certifier, path: Path, alpha: float, options: argpars
         print(f"{path}: {'; '.join(frames.notes)}", file=sys.stderr)
     certifier.refuse_too_few(path, frames=len(frames), alpha=alpha)
     return frames
+
+
+def recorded_frames(entry: Mapping[str, Any], path: Path) -> FileFrames:
+    """The frames of a file, read as those of a log's input were. ``entry``: of ``inputs``."""
+    conversion, reading = entry["certificate"]["conversion"] or {}, entry["certificate"].get("reading") or {}
+    video = conversion and reading.get("stream")
+    return FileFrames(
+        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range"),
+        background=reading.get("background"), stream=int(str(video).split()[0]) if video else None,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from ..noise.keys import noise_source, read_secret
 from ..results.certificate import Certificate
 from ..results.differences import differences, name_of
 from ..results.log import InputLog, build_log, read_log, to_json, wished_bound
-from .options import add_model_options
+from .options import add_model_options, recorded_frames
 from .progress import progress_bar
 
 _EXAMPLES = """examples:
@@ -152,19 +152,13 @@ def _frames(
 ) -> FileFrames:
     """The frames of a file, or RecordError where they or the model are not those of the record."""
     shared = entry["certificate"]
-    conversion = shared["conversion"] or {}
     if certifier.sampler.digest != shared["model_sha256"]:
         raise RecordError(
             f"the record was made with model {shared['model_sha256'][:12]}…, this one is "
             f"{certifier.sampler.digest[:12]}…: give the right one with --model and --precision"
             f"{_retired(shared['model_sha256'])}"
         )
-    reading = shared.get("reading") or {}
-    video = conversion and reading.get("stream")
-    frames = FileFrames(
-        path, subsample=entry["subsample"], matrix=conversion.get("matrix"), range=conversion.get("range"),
-        background=reading.get("background"), stream=int(str(video).split()[0]) if video else None,
-    )  # fmt: skip
+    frames = recorded_frames(entry, path)
     if len(frames) != len(recorded):
         raise RecordError(f"the record holds {len(recorded)} frames of this file, {path} has {len(frames)}")
     for number, frame in zip(frames.numbers, recorded, strict=True):

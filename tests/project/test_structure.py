@@ -53,7 +53,7 @@ FLOORS = (
     ("errors", "install", "version"),
     ("atomic", "bounds", "frames"),
     ("bundle", "files", "noise", "results"),
-    ("samplers",),
+    ("report", "samplers"),
     ("arguments",),
     ("scores",),
     ("tile_scores",),
