@@ -144,7 +144,7 @@
     const frames = INPUTS.reduce((sum, input) => sum + input.score.length, 0);
     return el("section", { class: "hero single", "aria-label": "Result" }, el("div", {},
       el("h1", {}, `${count(INPUTS.length, "file")} certified${DATA.failed.length ? `, ${DATA.failed.length} failed` : ""}`),
-      el("p", { class: "soft small" }, `${count(frames, "frame")} in all. Each file is a claim of its own. All of them hold at once except with probability ${DATA.joint_alpha}.`)),
+      el("p", { class: "soft small" }, `${count(frames, "frame")} in all. Each file is a claim of its own. All of them hold at once except with probability ${Number(DATA.joint_alpha.toPrecision(6))}.`)),
       el("div", {}, DATA.radius && el("p", { class: "soft small" }, DATA.radius)));
   }
 
@@ -623,7 +623,7 @@
     const seen = COMPARED ? INPUTS.map((one, index) => `${LETTERS[index]}: ${one.promise}`) : [input.promise];
     return section("worth", "What this certificate promises", null, el("div", { class: "pair" },
       el("div", {}, el("h3", {}, "It says"), el("ul", {}, [...seen, ...claims].map((text) => el("li", {}, text)),
-        el("li", {}, `All intervals of frames and files on this page hold at once except with probability ${DATA.joint_alpha}.`),
+        el("li", {}, `All intervals of frames and files on this page hold at once except with probability ${Number(DATA.joint_alpha.toPrecision(6))}.`),
         input.tiles ? el("li", {}, "A quality map is one claim more: its bounds of all tiles hold at once, at the α of its frame.") : null)),
       el("div", {}, el("h3", {}, "It does not say"), el("ul", {}, DATA.not_promised.map((text) => el("li", {}, text))))));
   }
