@@ -17,7 +17,7 @@ from runtime.commands.others import GROUP, HELP, other_commands
 from tests.support.tiny import tiny_bundle
 
 ROOT = Path(__file__).parents[3]
-OTHERS = ("build", "compile", "inspect", "verify", "triton", "train")
+OTHERS = ("build", "compile", "inspect", "verify", "triton", "calibrate", "train")
 
 SCRIPT = """\
 #!{python}
