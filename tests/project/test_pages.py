@@ -139,13 +139,14 @@ def test_tables_are_what_the_scripts_write_from_their_records() -> None:
     pytest.importorskip("matplotlib")
     import json
 
-    from benchmarks import correlation, int8, latency, robustness, scaling
+    from benchmarks import correlation, frontier, int8, latency, robustness, scaling
 
     docs, evidence = ROOT / "docs", ROOT / "docs" / "evidence"
     for page, name, record, write in (
         (ROOT / "README.md", "latency", "latency", latency.summary),
         (docs / "latency.md", "latency", "latency", latency.page),
         (docs / "evidence.md", "correlation", "correlation", correlation.summary),
+        (docs / "evidence.md", "frontier", "frontier", frontier.page),
         (docs / "correlation.md", "correlation", "correlation", correlation.page),
         (docs / "attacks.md", "robustness", "robustness", robustness.page),
         (docs / "scaling.md", "scaling", "scaling", scaling.page),
