@@ -214,7 +214,7 @@ def test_the_metric_of_ones_own_is_certified_as_it_stands() -> None:
 
 def test_the_score_is_fitted_to_opinions(model: str, tmp_path: Path) -> None:
     """The made-up ones: the record of the calibrated bundle has both scales."""
-    done = notebook("own_opinions.py", "--model", model, "--samples", "16", "--out", str(tmp_path / "mine"))
+    done = notebook("own_opinions.py", "--model", model, "--samples", "24", "--out", str(tmp_path / "mine"))
     assert done.returncode == 0, done.stderr
     *_, fit, certified = done.stdout.splitlines()
     assert fit.startswith("logistic of 24 scores, ")
