@@ -159,7 +159,7 @@ def _tampering(shared: Record) -> Iterator[str]:
     if "levels" in asked:
         where = " everywhere else" if "patch" in asked else ""
         yield (
-            f"Every colour value of every pixel{where} may have changed by {asked['levels']:g} grey levels of "
+            f"Every colour value of every pixel{where} may have changed by {_levels(asked['levels'])} of "
             f"{(1 << shared['bit_depth']) - 1}, all at the same time."
         )
 
@@ -217,3 +217,7 @@ def _chance(alpha: float) -> str:
     """ "0.001, once in 1,000 times" """
     often = round(1 / alpha)
     return f"{alpha:g}" if often < 2 else f"{alpha:g}, once in {often:,} times,"
+
+
+def _levels(count: float) -> str:
+    return "1 grey level" if count == 1 else f"{count:g} grey levels"
