@@ -96,7 +96,9 @@ def photograph_pages(made: dict[str, Path], folder: Path) -> None:
         wanted = [(kind, kind, "desk", "dark" if kind == "compare" else "light") for kind in made]
         for name, kind, size, theme in (*wanted, ("phone", "clip", "phone", "light")):
             width, height = SIZES[size]
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
+            )
             page = context.new_page()
             page.goto(made[kind].as_uri())
             if kind == "clip":
