@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime.bundle.manifest import GRAPHS, InputContract, KnownAnswer, ScoreContract
 from runtime.noise.table import table_for
 from runtime.samplers.known_answer import known_lattice, noise_sha256, noisy_copies, table_sha256
@@ -23,7 +26,7 @@ def known_answers(contents: dict[str, bytes], contract: InputContract, score: Sc
     noisy, table, found = noisy_copies(contract, lattice), table_for(contract.sigma, lattice), {}
     for precision, name in GRAPHS.items():
         if name in contents:
-            scores = [float(value) for value in onnx_scores(contents[name], contract)(noisy)]
+            scores = _scores(contents[name], contract, noisy)
             size = max(1.0, *map(abs, scores)) if score.range is None else score.range[1] - score.range[0]
             found[hashlib.sha256(contents[name]).hexdigest()] = KnownAnswer(
                 name,
@@ -34,3 +37,11 @@ def known_answers(contents: dict[str, bytes], contract: InputContract, score: Sc
                 TOLERANCES[precision] * size,
             )
     return found
+
+
+def _scores(graph: bytes, contract: InputContract, noisy: NDArray[np.float32]) -> list[float]:
+    """In calls of the graph's batch; where that is fixed the last one is filled up with the first copy."""
+    batch, score = contract.batch or len(noisy), onnx_scores(graph, contract)
+    filled = np.concatenate([noisy, np.repeat(noisy[:1], -len(noisy) % batch, axis=0)])
+    made = [score(filled[start : start + batch]) for start in range(0, len(filled), batch)]
+    return [float(value) for value in np.concatenate(made)[: len(noisy)]]

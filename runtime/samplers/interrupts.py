@@ -16,16 +16,17 @@ from typing import Any
 def later_interrupt() -> Iterator[None]:
     """Ctrl-C within the block is handled at its end.
 
-    Nothing changes in another thread than the main one, which gets none, or where a host in C handles it.
+    Nothing changes in another thread than the main one, which gets none, or where somebody else than Python handles it.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
         yield
         return
     pressed: list[tuple[int, Any]] = []
-    before = signal.signal(signal.SIGINT, lambda number, place: pressed.append((number, place)))
+    signal.signal(signal.SIGINT, lambda number, place: pressed.append((number, place)))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if pressed and callable(before):
-            before(*pressed[0])
+        if pressed:
+            signal.default_int_handler(*pressed[0])
