@@ -6,6 +6,7 @@ from .colour_tags import HDR, Tags, conversion_for, foreign_colours, foreign_err
 from .lattice import Lattice, sigma_in_steps, to_lattice
 from .pixel_formats import LAYOUTS, Layout, stored_shapes, unpacked
 from .planes import CHROMA_LOCATIONS, MATRICES, RANGES, STEP
+from .tiles import tiling
 
 __all__ = [
     "CHROMA_LOCATIONS",
@@ -25,5 +26,6 @@ __all__ = [
     "stored_shapes",
     "tagged",
     "Tags",
+    "tiling",
     "unpacked",
 ]
