@@ -22,7 +22,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
@@ -144,13 +144,13 @@ class OnnxSampler:
         feed = self._feed(lattice)
         scores = np.empty(feed.shape(count), np.float32)
         flat = scores.reshape(-1)
-        idle: SimpleQueue[NDArray[np.float32]] = SimpleQueue()
+        idle: SimpleQueue[NDArray[np.float32] | None] = SimpleQueue()
         drawn: SimpleQueue[Run | None] = SimpleQueue()
         stop = threading.Event()
 
         def inputs() -> Iterator[NDArray[np.float32]]:
-            while True:
-                yield idle.get()
+            while (noisy := idle.get()) is not None:
+                yield noisy
 
         def draw_all() -> None:
             try:
@@ -178,14 +178,20 @@ class OnnxSampler:
             for noisy in self._inputs:
                 idle.put(noisy)
             assert self._pool is not None
-            tasks = [self._pool.submit(task) for task in (draw_all, *[score_drawn] * self._workers)]
+            tasks: list[Future[None]] = []
             try:
+                for task in (draw_all, *[score_drawn] * self._workers):
+                    tasks.append(self._pool.submit(task))
                 wait(tasks)
+            except BaseException:  # Ctrl-C: a task may run that is not among them, and write into an input
+                self._inputs = []
+                raise
             finally:
                 stop.set()
-                wait(tasks)  # whatever failed, nobody writes into an input any more
-        for task in tasks:
-            task.result()
+                idle.put(None)  # for a task that draws and has nobody to score for it
+                wait(tasks)
+        for done in tasks:
+            done.result()
         return scores
 
     def clean_score(self, lattice: Lattice) -> float:

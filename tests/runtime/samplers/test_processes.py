@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,3 +52,26 @@ def test_large_frames_take_one_engine_and_one_picture(tmp_path: Path, monkeypatc
         first, other, again = (certifier.certify(frame) for frame in (small, large, small))
     assert [c.provenance.engine["batch"] for c in (first, other, again)] == [2, 1, 2]
     assert np.array_equal(first.scores, again.scores)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_an_interrupt_while_work_is_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Ctrl-C between two tasks, the first of which draws with nobody to score for it: no hang, and right afterwards."""
+    frame = photograph()[:24, :24]
+    with Certifier(tiny_bundle(tmp_path / "b").path, public_seed=1, samples=24, threads=2) as certifier:
+        wanted = certifier.certify(frame).scores
+        pool = certifier.sampler._pool  # type: ignore[attr-defined]
+        submit, calls = pool.submit, []
+
+        def interrupted(task: Any) -> Any:
+            calls.append(task)
+            future = submit(task)
+            if len(calls) == at:
+                raise KeyboardInterrupt
+            return future
+
+        monkeypatch.setattr(pool, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            certifier.certify(frame)
+        monkeypatch.undo()
+        assert np.array_equal(certifier.certify(frame).scores, wanted)
