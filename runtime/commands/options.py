@@ -17,6 +17,7 @@ from ..frames.planes import MATRICES, RANGES
 from ..noise.keys import read_secret
 from ..results import tampering
 from ..results.pooled import BOUNDS
+from .interrupts import later_interrupt
 from .progress import Bar
 
 MOST_SAMPLES = 10**9
@@ -118,13 +119,14 @@ def open_certifier(options: argparse.Namespace, bar: Bar) -> Certifier:
     if options.samples is not None and options.samples > MOST_SAMPLES:
         raise ParameterError(f"samples is at most {MOST_SAMPLES}, not {options.samples}")
     secret = read_secret(options.secret_file) if options.secret_file else None
-    return Certifier(
-        options.model, sigma=options.sigma, device=options.device, precision=options.precision,
-        epsilon=options.epsilon, alpha=options.alpha,
-        levels=options.levels, patch=options.patch, samples=options.samples, scope=options.scope, secret=secret,
-        public_seed=options.public_seed, threads=options.threads, share_noise=options.share_noise,
-        progress=bar.drawn, trusted_keys=options.trusted_key,
-    )  # fmt: skip
+    with later_interrupt():
+        return Certifier(
+            options.model, sigma=options.sigma, device=options.device, precision=options.precision,
+            epsilon=options.epsilon, alpha=options.alpha,
+            levels=options.levels, patch=options.patch, samples=options.samples, scope=options.scope, secret=secret,
+            public_seed=options.public_seed, threads=options.threads, share_noise=options.share_noise,
+            progress=bar.drawn, trusted_keys=options.trusted_key,
+        )  # fmt: skip
 
 
 def add_log_options(parser: argparse.ArgumentParser, needs: str = "") -> None:

@@ -40,7 +40,6 @@ from ..noise.table import table_for
 from .checks import check_size, closed, failed, first_line
 from .cores import usable_cores
 from .feeds import MOST_TILES, Feed, FrameFeed, Run, TileFeed
-from .interrupts import later_interrupt
 from .trial import try_graph
 from .vnni import EXACT_PRODUCTS, exact_products
 
@@ -256,8 +255,7 @@ class OnnxSampler:
 
 def _onnxruntime() -> Any:
     try:
-        with later_interrupt():
-            import onnxruntime
+        import onnxruntime
     except ImportError as error:
         if find_spec("onnxruntime") is not None:
             raise DependencyError(f"ONNX Runtime is installed and does not load: {first_line(error)}") from None

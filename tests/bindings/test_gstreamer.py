@@ -160,7 +160,7 @@ def test_deep_formats(name: str, bits: int, interleaved: bool) -> None:
     [
         ("colorimetry=bt709,chroma-site=jpeg", "bt709", "limited", "center", ["whole"]),
         ("colorimetry=bt601,chroma-site=mpeg2", "bt601", "limited", "left", ["whole"]),
-        ("colorimetry=bt2020,chroma-site=cosited", "bt2020nc", "limited", "topleft", ["whole"]),
+        ("colorimetry=(string)2:6:5:1,chroma-site=cosited", "bt2020nc", "limited", "topleft", ["whole"]),
         ("colorimetry=(string)1:4:0:0,chroma-site=mpeg2", "bt601", "full", "left", ["whole"]),
     ],
 )
@@ -170,6 +170,13 @@ def test_colours_of_the_caps(caps: str, matrix: str, range_: str, siting: str, a
     conversion = json.loads(messages(done.stdout)[0]["record"])["conversion"]
     assert (conversion["matrix"], conversion["range"], conversion["chroma_location"]) == (matrix, range_, siting)
     assert conversion["assumed"] == assumed
+
+
+def test_wide_gamut_is_refused() -> None:
+    caps = "video/x-raw,format=I420,width=64,height=48,colorimetry=bt2020"
+    done = launch("videotestsrc", "num-buffers=1", "!", caps, "!", *element(), "!", "fakesink")
+    assert messages(done.stdout) == []
+    assert "BT.2020" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(

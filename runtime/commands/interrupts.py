@@ -1,6 +1,7 @@
-"""Ctrl-C while a library of C code loads: it waits for the end of that.
+"""Ctrl-C while a command opens its engine: it waits for the end of that.
 
-In the middle of it KeyboardInterrupt comes out as an ImportError, which would say that the library is missing.
+In the middle of loading a library of C code KeyboardInterrupt comes out as an ImportError, which would say that the
+library is missing. A matter of commands: in a host of another language Ctrl-C is the host's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 def later_interrupt() -> Iterator[None]:
     """Ctrl-C within the block is handled at its end.
 
-    Nothing changes in another thread than the main one, which gets none, or where somebody else than Python handles it.
+    Nothing changes in another thread than the main one, which gets none, or where somebody else handles it.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from runtime.samplers.interrupts import later_interrupt
+from runtime.commands.interrupts import later_interrupt
 
 
 def test_it_comes_at_the_end_of_the_block() -> None:
