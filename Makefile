@@ -25,7 +25,7 @@ test: $(VENV)/test.stamp lint
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m long
 
-# Damage, hostile input, load and properties: seeded, some 20 minutes on two cores. Writes docs/reliability.md.
+# Damage, hostile input, load and properties: seeded, two minutes on two cores. Writes docs/reliability.md.
 # `make test` runs its short form.
 torture: $(VENV)/test.stamp
 	BIQA_EXAMPLES=300 $(BIN)/python -m tests.torture --write
