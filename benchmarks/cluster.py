@@ -36,13 +36,13 @@ def measure(actors: int) -> dict[str, Any]:
     """The record: frames a second, of one process and of the pool."""
     from PIL import Image
 
-    scores = photograph()
+    picture = photograph("astronaut")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for count in (SMALL, LARGE):
             (folder / str(count)).mkdir()
             for index in range(count):
-                crop = scores[index : index + SIDE, index : index + SIDE]
+                crop = picture[index : index + SIDE, index : index + SIDE]
                 Image.fromarray(crop).save(folder / str(count) / f"{index}.png")
         words = ["--public-seed", "1", "--samples", str(SAMPLES), "--quiet"]
         times: dict[tuple[str, int], list[float]] = {}
