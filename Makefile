@@ -12,7 +12,7 @@ GPU_BIN := $(GPU_VENV)/bin
 GPU_BUNDLE := build/gpu
 HAS_GPU := import ctypes; raise SystemExit(ctypes.CDLL("libcuda.so.1").cuInit(0))
 
-.PHONY: demo formats corpus torture fuzz test test-long test-tensorrt test-pycuda gpu-check lint model single levels tiles tile-model clean
+.PHONY: demo formats hashes sbom test-lowest corpus torture fuzz test test-long test-tensorrt test-pycuda gpu-check lint model single levels tiles tile-model clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py $(DEMO)
@@ -70,6 +70,18 @@ formats: $(VENV)/test.stamp
 corpus: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[corpus]'
 	$(BIN)/python -m tests.corpus $(FOLDER)
+
+# docs/hashes.md: after any change of a file that ships.
+hashes: $(VENV)/test.stamp
+	$(BIN)/python -c 'from tests.support.shipped import page; print(page(), end="")' > docs/hashes.md
+
+# The wheel and its bill of materials (CycloneDX), in build/sbom.
+sbom: $(VENV)/test.stamp
+	.ci/sbom $(BIN)/python
+
+# The tests of runtime with the lowest versions that pyproject.toml allows.
+test-lowest: $(VENV)/test.stamp
+	.ci/lowest $(BIN)/python
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

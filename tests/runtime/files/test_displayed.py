@@ -88,7 +88,7 @@ def two_videos(path: Path, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Pa
             stream = container.add_stream("libx264", rate=Fraction(25))
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.disposition = av.stream.Disposition.default
+            stream.disposition = av.stream.Disposition.default.value  # PyAV 17 takes the number
             streams.append(stream)
         for number, stream in enumerate(streams):
             for _ in range(2 + number):

@@ -136,12 +136,14 @@ def test_dlpack_is_read_as_others_write_it() -> None:
 
 
 def test_what_dlpack_cannot_say() -> None:
-    for array, message in (
+    told = [
         (DLPackArray(FRAME.astype(np.float32)), "not float32"),
         (DLPackArray(FRAME.astype(bool)), r"DLPack type \(6, 8\) is not one of NumPy's"),
         (DLPackArray(FRAME[:, ::2]), "not packed"),
-        (LaterDLPackArray(FRAME), r"it speaks DLPack 2\.\d, not 1\.x"),
-    ):
+    ]
+    if np.lib.NumpyVersion(np.__version__) >= "2.1.0":  # NumPy 2.0 speaks no version
+        told.append((LaterDLPackArray(FRAME), r"it speaks DLPack 2\.\d, not 1\.x"))
+    for array, message in told:
         with pytest.raises(FrameError, match=message):
             device_frame(array)
 
