@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .ladders import decoded
+from .ladders import KINDS
 from .photographs import Photograph, read_rgb, read_scores
 
 __all__ = [
+    "KINDS",
     "Photograph",
-    "decoded",
     "read_rgb",
     "read_scores",
 ]

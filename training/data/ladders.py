@@ -49,7 +49,7 @@ def _pillow(kind: str) -> Callable[[Rgb, float, np.random.Generator], Rgb]:
     return spoil
 
 
-def decoded(stream: io.BytesIO, height: int, width: int) -> Rgb:
+def _decoded(stream: io.BytesIO, height: int, width: int) -> Rgb:
     """The first frame of a coded 4:2:0 video of even size, as RGB with the conversion of the runtime."""
     import av
 
@@ -79,7 +79,7 @@ def _intra(encoder: str, options: dict[str, str]) -> Callable[[Rgb, float, np.ra
                 for packet in video.encode(frame):
                     packet.dts = packet.pts  # x265 leaves it unset for a stream of one picture
                     container.mux(packet)
-        return decoded(stream, *rgb.shape[:2])
+        return _decoded(stream, *rgb.shape[:2])
 
     return spoil
 

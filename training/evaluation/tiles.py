@@ -5,8 +5,8 @@
         --cache runs/cache
 
 Rows as in ``levels.py``: ``fold`` to choose by, ``val`` to report. A tile's score is the median of its ``--draws``
-noisy copies, a photograph's the ``--aggregate`` of its tiles; a tile of 0 is the whole frame. ``spread``: mean standard
-deviation of a tile's score over the noise. ``width_estimated``: of the mean of the tiles for ℓ grey levels of 8 bits,
+noisy copies, a photograph's the ``--aggregate`` of its tiles, a row for each; a tile of 0 is the whole frame.
+``spread``: mean standard deviation of a tile's score over the noise. ``width_estimated``: for ℓ grey levels of 8 bits,
 2·s·spread with s = ℓ·√(3T²)/(255σ), which is what an unlimited number of Gaussian scores would certify; "range" where
 s > 4, which no affordable number of samples bounds. ``third`` says the width at one grey level as a share of the range
 of scores, 5th to 95th percentile.
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from runtime.bounds.aggregates import AGGREGATES, TRIM, Aggregate
 from runtime.frames.lattice import Lattice
 
 from ..data.domain_cache import cached_domain
@@ -57,10 +58,9 @@ def tile_scores(network: nn.Module, frame: Lattice, sigma: float, tile: int, dra
     return torch.cat(parts).view(draws, -1).double().numpy()
 
 
-def figures(scores: Sequence[Scores], sigma: float, tile: int, aggregate: str) -> tuple[Scores, dict[str, Any]]:
+def figures(scores: Sequence[Scores], sigma: float, tile: int, aggregate: Aggregate) -> tuple[Scores, dict[str, Any]]:
     """(a score for each photograph, range, spread and estimated widths) of each one's draws×tiles."""
-    join = np.mean if aggregate == "mean" else np.median
-    whole = np.array([join(np.median(each, axis=0)) for each in scores])
+    whole = np.array([aggregate.of(np.median(each, axis=0)) for each in scores])
     spread = float(np.mean([each.std(axis=0, ddof=1).mean() for each in scores]))
     low, high = np.quantile(whole, (0.05, 0.95))
     made: dict[str, Any] = {"range": round(float(high - low), 2), "spread": round(spread, 3)}
@@ -89,12 +89,14 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
                 tile_scores(network, frame, float(sigma), tile, options.draws, seed)
                 for seed, frame in enumerate(tqdm(frames, f"σ {sigma}, T {tile}", disable=None))
             ]
-            whole, made = figures(scores, float(sigma), tile, options.aggregate)
-            agreed = agreement(whole, [photographs[row] for row in rows])
-            srocc = {name: part["srocc"] for name, part in agreed.items()}
-            row = {"pair": metric, "sigma": float(sigma), "tile": tile, "aggregate": options.aggregate}
-            result.append({**row, "rows": options.rows, "photographs": len(rows), "srocc": srocc, **made})
-            print(json.dumps(result[-1]), flush=True)
+            for name in options.aggregate if tile else ["mean"]:
+                aggregate = Aggregate(name, TRIM if name == "trimmed_mean" else 0.0)
+                whole, made = figures(scores, float(sigma), tile, aggregate)
+                agreed = agreement(whole, [photographs[row] for row in rows])
+                srocc = {subset: part["srocc"] for subset, part in agreed.items()}
+                row = {"pair": metric, "sigma": float(sigma), "tile": tile, "aggregate": str(aggregate)}
+                result.append({**row, "rows": options.rows, "photographs": len(rows), "srocc": srocc, **made})
+                print(json.dumps(result[-1]), flush=True)
             if options.json:
                 options.json.write_text(json.dumps(result, indent=1) + "\n")
     return result
@@ -104,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m training.evaluation.tiles", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pairs", nargs="+", required=True, help="σ=metric.safetensors,denoiser.safetensors")
     parser.add_argument("--tiles", type=int, nargs="+", default=[0, 32, 64, 128], help="T; 0 for whole frames")
-    parser.add_argument("--aggregate", choices=("mean", "median"), default="mean")
+    parser.add_argument("--aggregate", choices=AGGREGATES, nargs="+", default=["mean"])
     parser.add_argument("--scores", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, required=True, help="mobilenet_v1_050.npz: finds near relatives")

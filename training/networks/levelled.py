@@ -29,6 +29,8 @@ from torch.func import functional_call
 from .mobilenet import BackboneMetric, mobilenet_v1_050
 from .unet import UNet
 
+__all__ = ["load_family", "plain_pair"]
+
 LEVELS = (0.03, 0.06, 0.12, 0.25, 0.5)
 """Noise levels on the engine's domain."""
 

@@ -15,7 +15,8 @@ opinions say one number a photograph, this says some two thousand. Photographs o
 purpose, are among those trained on. The folds of ``relatives.py`` hold whole scenes out, to choose by.
 
 With ``tile`` T a crop is cut into T×T tiles that are denoised and scored by themselves; s is the mean or the median of
-a copy's tiles, as ``aggregate`` says, and the spread is that of each tile over its copies.
+a copy's tiles, as ``aggregate`` says, and the spread is that of each tile over its copies. ``seen`` of a crop's tiles,
+drawn at random, take part in a step: with half of them twice as many photographs cost the same.
 
     python -m training.recipes.levels train --scores biq2021/scores.csv --images biq2021/images \\
         --backbone mobilenet_v1_050.npz --cache runs/cache --out runs/levels
@@ -74,7 +75,8 @@ class LevelsConfig:
     in turn. ``spread``: one weight a level, or one for all. ``fold``: of ``folds``, held out to choose by.
     ``start_metric``, ``start_denoiser``: empty for the shipped pair's; or ``start_family``, with gains and offsets.
     ``copies`` of ``batch`` photographs, and ``rungs`` of ``ladders`` ladders, ``pristine`` photographs of which there
-    are. ``seed``: also of the folds, so one for all runs that go on from one another.
+    are. ``seen``: tiles of a crop, 0 for all. ``seed``: also of the folds, so one for all runs that go on from one
+    another.
     """
 
     sigmas: tuple[float, ...] = LEVELS
@@ -90,6 +92,7 @@ class LevelsConfig:
     crop: int = 128
     tile: int = 0
     aggregate: str = "mean"
+    seen: int = 0
     metric_rate: float = 2e-4
     denoiser_rate: float = 5e-4
     level_rate: float = 1e-3
@@ -116,6 +119,8 @@ class LevelsConfig:
             raise ValueError(f"copies {self.copies}: the spread over the noise takes at least 2")
         if self.tile and (self.tile < 32 or self.crop % self.tile):
             raise ValueError(f"tile {self.tile}: at least 32, and the crop, {self.crop}, a multiple of it")
+        if not 0 <= self.seen <= self.tiles:
+            raise ValueError(f"seen {self.seen}: 0 … {self.tiles}, the tiles of a crop")
         if len(self.spread) not in (1, len(self.sigmas)):
             raise ValueError(f"spread: 1 weight or {len(self.sigmas)}, one a level, not {len(self.spread)}")
         absent = [s for s in self.turns if s not in self.sigmas]
@@ -125,6 +130,16 @@ class LevelsConfig:
             raise ValueError(f"fold {self.fold}: one of 0 … {self.folds - 1}")
         if self.ladders and not 2 <= self.rungs <= RUNGS + 1:
             raise ValueError(f"rungs {self.rungs}: 2 … {RUNGS + 1} of a ladder")
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of a crop; 1 where it is scored whole."""
+        return (self.crop // self.tile) ** 2 if self.tile else 1
+
+    @property
+    def shown(self) -> int:
+        """Tiles of a crop that take part in a step."""
+        return self.seen or self.tiles
 
     def sigma_of(self, step: int) -> float:
         """The noise level of a step."""
@@ -254,15 +269,24 @@ def tiles_of(pictures: Tensor, tile: int) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, tile, tile)
 
 
+def _tiles_shown(config: LevelsConfig, generator: torch.Generator) -> Tensor:
+    """Which tiles of each photograph and each ladder take part in a step: (batch + ladders)×shown."""
+    pictures = config.batch + config.ladders
+    if not config.seen:
+        return torch.arange(config.tiles).expand(pictures, -1)
+    order = [torch.randperm(config.tiles, generator=generator) for _ in range(pictures)]
+    return torch.stack(order)[:, : config.shown]
+
+
+def some_tiles(pictures: Tensor, tile: int, chosen: Tensor) -> Tensor:
+    """N×3×h×w and N×k numbers of tiles → N·k×3×tile×tile, those of a picture in a row."""
+    cut = tiles_of(pictures, tile).view(len(pictures), -1, *pictures.shape[1:2], tile, tile)
+    return cut[torch.arange(len(pictures))[:, None], chosen].flatten(0, 1)
+
+
 def aggregate_tiles(scores: Tensor, aggregate: str) -> Tensor:
     """…×tiles → …: their mean, or their median (of an even number, the mean of the two in the middle)."""
     return scores.mean(-1) if aggregate == "mean" else torch.quantile(scores, 0.5, dim=-1)
-
-
-def statistics_of(teacher: BackboneMetric, pictures: Tensor, tile: int) -> Tensor:
-    """What the undefended metric sees in clean pictures, or in their tiles."""
-    with torch.no_grad():
-        return teacher.statistics(tiles_of(pictures, tile) if tile else pictures)
 
 
 class Objective:
@@ -279,14 +303,19 @@ class Objective:
         pictures = photograph_crops(material.domain, chosen, config.crop, generator)
         clean = pictures.repeat_interleave(config.copies, 0)
         copies = noisy(clean, sigma, generator)
-        severities = None
+        severities, cut = None, None
+        if config.tile:
+            cut = _tiles_shown(config, generator)
         if config.ladders:
             rungs, severities = ladder_crops(material, config.ladders, config.rungs, config.crop, generator)
             noise = sigma * torch.randn((config.ladders, 1, *rungs.shape[2:]), generator=generator)
             copies = torch.cat([copies, (rungs + noise).clamp(0, 1).flatten(0, 1)])
             clean = torch.cat([clean, rungs.flatten(0, 1)])
-        if config.tile:
-            copies, clean = tiles_of(copies, config.tile), tiles_of(clean, config.tile)
+        if cut is not None:
+            of_ladders = cut[config.batch :].repeat_interleave(config.rungs, 0)
+            places = torch.cat([cut[: config.batch].repeat_interleave(config.copies, 0), of_ladders])
+            copies, clean = (some_tiles(each, config.tile, places) for each in (copies, clean))
+            pictures = some_tiles(pictures, config.tile, cut[: config.batch])
         with torch.autocast("cpu", torch.bfloat16, enabled=config.autocast):
             seen = self.family(copies.contiguous(memory_format=torch.channels_last), sigma)
             wanted = self._wanted(pictures) if config.features else None
@@ -294,11 +323,10 @@ class Objective:
         return self._loss(seen, clean, torch.from_numpy(material.mos[chosen]), severities, sigma, wanted)
 
     def _wanted(self, pictures: Tensor) -> Tensor:
-        teacher, tile = self.teacher, self.config.tile
-        seen = statistics_of(teacher, pictures.contiguous(memory_format=torch.channels_last), tile)
-        if not tile:
-            return seen.repeat_interleave(self.config.copies, 0)
-        each = seen.view(len(pictures), -1, seen.shape[1])
+        """What the undefended metric sees in clean pictures or tiles, once for each copy."""
+        with torch.no_grad():
+            seen = self.teacher.statistics(pictures.contiguous(memory_format=torch.channels_last))
+        each = seen.view(self.config.batch, -1, seen.shape[1])
         return each.repeat_interleave(self.config.copies, 0).flatten(0, 1)
 
     def _loss(
@@ -306,12 +334,11 @@ class Objective:
     ) -> Tensor:
         config = self.config
         photographs = config.batch * config.copies
-        tiles = (config.crop // config.tile) ** 2 if config.tile else 1
-        each = seen.scores.view(-1, tiles) / 100
+        each = seen.scores.view(-1, config.shown) / 100
         whole = aggregate_tiles(each, config.aggregate) if config.tile else each[:, 0]
         scores = whole[:photographs].view(-1, config.copies)
         means = scores.mean(1)
-        spread = each[:photographs].view(-1, config.copies, tiles).std(1).mean()
+        spread = each[:photographs].view(-1, config.copies, config.shown).std(1).mean()
         loss = batch_loss(100 * means, mos) + 10 * (scores - means[:, None]).square().mean()
         loss = loss + config.ranking * margin_ranking(means, mos) + config.spread_of(sigma) * spread
         loss = loss + config.pixels * (seen.denoised - clean).square().mean()

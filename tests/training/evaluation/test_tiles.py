@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.bounds.aggregates import Aggregate
 from training.evaluation.levels import as_lattice
 from training.evaluation.tiles import figures, tile_scores
 
@@ -33,10 +34,10 @@ def test_each_tile_is_scored_by_itself() -> None:
 def test_width_of_a_grey_level() -> None:
     """For f linear and Gaussian it is exact: h_p(x) of each tile is its mean plus s times its spread."""
     draws = np.random.default_rng(1).normal(0, 2, (101, 400, 4)) + np.linspace(0, 50, 101)[:, None, None]
-    scores, made = figures(list(draws), 0.25, 64, "mean")
+    scores, made = figures(list(draws), 0.25, 64, Aggregate())
     s = math.sqrt(3) * 64 / 255 / 0.25
     assert scores == pytest.approx(np.linspace(0, 50, 101), abs=0.4)
     assert made["spread"] == pytest.approx(2, abs=0.02)
     assert made["width_estimated"]["1"] == pytest.approx(4 * s, rel=0.02)
     assert made["third"] == pytest.approx(4 * s / 45, rel=0.02)
-    assert figures(list(draws), 0.05, 128, "mean")[1]["width_estimated"]["1"] == "range"
+    assert figures(list(draws), 0.05, 128, Aggregate())[1]["width_estimated"]["1"] == "range"
