@@ -48,6 +48,8 @@ from .networks.catalogue import MODEL_CARD, WEIGHTS
 from .networks.fused import Fused
 from .report import Report, silent
 
+__all__ = ["FAMILY"]
+
 FAMILY = WEIGHTS / "levels.safetensors"
 MEASURED = WEIGHTS / "levels.measured.json"
 """What was measured of the levels of the family that ships."""

@@ -24,7 +24,8 @@ from runtime.errors import ExportError
 
 from ..networks.fused import Fused
 from .canonical import INPUTS, OPSET, OUTPUT, canonical
-from .space_to_depth import TRANSLATIONS, fold_channel_orders
+from .space_to_depth import fold_channel_orders
+from .translations import TRANSLATIONS
 
 TRACE_BATCH, TRACE_HEIGHT, TRACE_WIDTH = 3, 263, 293
 """Sizes of the example where they are free."""

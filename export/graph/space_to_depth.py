@@ -13,26 +13,21 @@ into its weights. Nothing is rounded: the same products are added in another ord
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnxscript import opset20 as op
 from onnxscript.function_libs.torch_lib.ops.core import aten_pixel_unshuffle
 
 
-def _unshuffle(self: Any, downscale_factor: int) -> Any:
+def unshuffle(self: Any, downscale_factor: int) -> Any:
+    """The translation of ``pixel_unshuffle``."""
     if len(self.shape) != 4 or not isinstance(self.shape[1], int):
         return aten_pixel_unshuffle(self, downscale_factor)
     order = np.arange(self.shape[1] * downscale_factor**2).reshape(downscale_factor**2, self.shape[1])
     channels: Any = op.Constant(value_ints=order.T.reshape(-1).tolist())
     return op.Gather(op.SpaceToDepth(self, blocksize=downscale_factor), channels, axis=1)
-
-
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten.pixel_unshuffle.default: _unshuffle}
-"""For ``torch.onnx.export(custom_translation_table=…)``."""
 
 
 def fold_channel_orders(model: ModelProto) -> None:
