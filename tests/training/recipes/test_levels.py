@@ -28,6 +28,7 @@ from training.recipes.levels import (
     read_material,
     save_family,
     save_plain_pairs,
+    some_tiles,
     tiles_of,
     train_levels,
     weights_of_checkpoint,
@@ -126,13 +127,14 @@ def test_levels_that_do_not_rise_are_refused() -> None:
         LevelledPair(METRICS["mobilenet_v1_025"].make(), UNet(4), (0.25, 0.06))
 
 
-@pytest.mark.parametrize("tile", [0, 32])
+@pytest.mark.parametrize(("tile", "seen"), [(0, 0), (32, 0), (32, 3)])
 def test_a_killed_run_ends_in_the_same_weights(
-    tile: int, config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tile: int, seen: int, config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     crop = 64 if tile else 32
-    tiled = replace(config, tile=tile, crop=crop, aggregate="median" if tile else "mean", features=0.1, steps=7)
+    aggregate = "median" if tile else "mean"
+    tiled = replace(config, tile=tile, seen=seen, crop=crop, aggregate=aggregate, features=0.1, steps=7)
     check_resumption(
         lambda out: train_levels(tiled, rows, backbone, cache, out), levels_module, "levels", tmp_path, monkeypatch
     )
@@ -212,6 +214,8 @@ def test_tiles_are_cut_where_they_lie() -> None:
     assert tiles.shape == (12, 3, 32, 32)
     assert torch.equal(tiles[1], pictures[0, :, :32, 32:64])
     assert torch.equal(tiles[6 + 5], pictures[1, :, 32:, 64:])
+    some = some_tiles(pictures, 32, torch.tensor([[4, 0], [5, 2]]))
+    assert torch.equal(some, tiles[[4, 0, 6 + 5, 6 + 2]])
     scores = torch.tensor([[1.0, 2.0, 9.0, 3.0]])
     assert aggregate_tiles(scores, "mean").tolist() == [3.75]
     assert aggregate_tiles(scores, "median").tolist() == [2.5]
@@ -232,6 +236,7 @@ def test_the_ladder_loss_is_zero_only_with_the_margin_kept() -> None:
         ({"copies": 1}, "at least 2"),
         ({"tile": 48}, "a multiple"),
         ({"tile": 16}, "at least 32"),
+        ({"tile": 64, "seen": 5}, "0 … 4"),
         ({"spread": (1.0, 2.0)}, "one a level"),
         ({"turns": (0.2,)}, "not among"),
         ({"fold": 9}, "0 … 6"),
