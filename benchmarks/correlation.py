@@ -1,12 +1,12 @@
 """Does the certified score still agree with people, and how wide are its certificates?
 
-    python -m benchmarks.correlation --scores biq2021/scores.csv --images biq2021/images --kodak kodak24
+    python -m benchmarks.correlation --scores biq2021/scores.csv --images biq2021/images --live clive --kodak kodak24
 
-For {no defence, MS, DMS, DMS-IQA, joint} × datasets × metrics, through the exported bundles: SROCC and PLCC (after the
-usual four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1 with
-α = 0.001, also as a share of the range of the scores, with 95% bootstrap intervals. Pictures are resampled, in the
-Kodak ladders whole photographs with all their rungs. Writes docs/evidence/correlation.json and the tables of
-docs/correlation.md and docs/evidence.md.
+For {no defence, MS, DMS, DMS-IQA, joint, family} × datasets × metrics, through the exported bundles: SROCC and PLCC
+(after the usual four-parameter logistic) of the reported score, and the mean certified width at ε/σ of 0.25, 0.5 and 1
+with α = 0.001, also as a share of the range of the scores, with 95% bootstrap intervals. Pictures are resampled, in the
+Kodak ladders whole photographs with all their rungs. Nothing was trained or chosen on LIVE In the Wild. Writes
+docs/evidence/correlation.json and the tables of docs/correlation.md and docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from tqdm import tqdm
 
 from runtime import __version__
 from runtime.samplers import usable_cores
-from training.data import read_rgb, read_scores
+from training.data import KINDS, read_rgb, read_scores
 from training.evaluation import plcc, srocc
 
-from .parts.defences import MAIN_METRIC, METRICS, bundle_paths
+from .parts.defences import MAIN_METRIC, METRICS, SHIPPED, SIGMA, bundle_paths
 from .parts.scoring import Item, Scores, score_all
-from .parts.spoilt_pictures import KINDS, make_rung, rungs
+from .parts.spoilt_pictures import make_rung, rungs
 from .parts.widths import ALPHA, SHIFTS, widths
 from .report.bootstrap import RESAMPLES, interval, resamples
 from .report.page import DOCS, table, write_section
 
-SIGMA = 0.12
 SIGMAS, SIGMA_SAMPLES, SIGMA_THINNING = (0.03, 0.06, 0.12, 0.18, 0.24), 11, 8
 OTHER_THINNING = 3
 """The other metrics are scored on a third of the photographs."""
-PAIRS = (("DMS-IQA", "DMS"), ("joint", "DMS-IQA"))
+PAIRS = (("DMS", "MS"), ("DMS-IQA", "DMS"), ("joint", "DMS-IQA"), ("family", "DMS-IQA"))
 """Defences whose difference is told, where both were measured."""
 RANGE, SHARED = (0.05, 0.95), 0.5
 """Quantiles of the reported scores of a subset that span their range, and the ε/σ whose width is set against it."""
+KODAK = "Kodak ladders"
 RECORD = DOCS / "evidence" / "correlation.json"
 IN_WORDS = {
     "none": "the bare metric, nothing certified",
     "MS": "median smoothing (MS)",
     "DMS": "through a denoiser trained for pixels (DMS)",
     "DMS-IQA": "for pixels, score and order, the metric frozen (DMS-IQA: the paper's way)",
-    "joint": "**metric and denoiser trained together: what ships**",
+    "joint": "metric and denoiser trained together, for this level alone (`single`)",
+    "family": "**metric and denoiser trained together, for all levels: what ships**",
 }
 
 
@@ -80,14 +81,15 @@ class Dataset:
         )
 
 
-def opinions(table: Path, folder: Path, split: str, samples: int, limit: int | None) -> Dataset:
-    """Photographs with opinion scores: pooled and by subset."""
+def opinions(name: str, table: Path, folder: Path, split: str, samples: int, limit: int | None) -> Dataset:
+    """Photographs with opinion scores: pooled and, where there are several, by subset."""
     photographs = [p for p in read_scores(table, folder) if p.split == split][:limit]
+    parts = sorted({p.subset for p in photographs})
     subsets = {"pooled": np.ones(len(photographs), bool)}
-    for name in sorted({p.subset for p in photographs}):
-        subsets[name] = np.array([p.subset == name for p in photographs])
+    for part in parts if len(parts) > 1 else []:
+        subsets[part] = np.array([p.subset == part for p in photographs])
     return Dataset(
-        f"BIQ2021 {split}",
+        name,
         samples,
         [Item(str(p.path.relative_to(folder)), read_rgb, (p.path,)) for p in photographs],
         np.array([p.mos for p in photographs]),
@@ -104,7 +106,7 @@ def kodak(folder: Path, samples: int, limit: int | None) -> Dataset:
         subsets[kind] = np.array([r.kind in ("pristine", kind) for r in ladder])
     names = sorted({r.path.stem for r in ladder})
     return Dataset(
-        "Kodak ladders",
+        KODAK,
         samples,
         [Item(f"{r.path.stem}-{r.kind}-{r.severity}", make_rung, (r,)) for r in ladder],
         -np.array([float(r.severity) for r in ladder]),
@@ -145,15 +147,18 @@ def figures(dataset: Dataset, scores: Scores) -> dict[str, Any]:
                 for name in measures
             }
             for better, worse in PAIRS
-            if better in rows
+            if better in rows and worse in rows
         }
         result[subset] = rows
     return result
 
 
 def against_sigma(dataset: Dataset, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """{σ: {defence: pooled SROCC}} of the main metric on an eighth of the photographs; the denoisers know 0.12."""
-    paths = bundle_paths(options.work / "bundles", MAIN_METRIC)
+    """{σ: {defence: pooled SROCC}} of the main metric on an eighth of the photographs; the denoisers know 0.12.
+
+    Without the family, which has levels of its own: ``frontier.py`` has those.
+    """
+    paths = {d: path for d, path in bundle_paths(options.work / "bundles", MAIN_METRIC).items() if d != SHIPPED}
     few = dataset.thinned(SIGMA_THINNING)
     result = {}
     for sigma in SIGMAS:
@@ -184,7 +189,6 @@ def page(record: dict[str, Any]) -> str:
                 for defence, row in rows.items():
                     if defence in ("pictures", "differences"):
                         continue
-                    low, high = row["srocc_95"]
                     known = row.get("width", {})
                     width = {k: f"{known[k]:.2f}" if k in known else "–" for k in (f"{s:g}" for s in SHIFTS)}
                     if "range" in row:
@@ -193,14 +197,14 @@ def page(record: dict[str, Any]) -> str:
                         [
                             f"{subset} ({rows['pictures']})" if defence == "none" else "",
                             defence,
-                            f"{row['srocc']:.3f} [{low:.3f}, {high:.3f}]",
+                            with_interval(row["srocc"], row["srocc_95"]),
                             f"{row['plcc']:.3f}",
                             *width.values(),
                         ]
                     )
                 for pair, difference in rows["differences"].items():
-                    value, (low, high) = difference["srocc"]["value"], difference["srocc"]["95"]
-                    lines.append(["", pair, f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "", "", "", ""])
+                    told = with_interval(difference["srocc"]["value"], difference["srocc"]["95"], "+")
+                    lines.append(["", pair, told, "", "", "", ""])
             header = [
                 "subset (photographs)",
                 "defence",
@@ -214,16 +218,29 @@ def page(record: dict[str, Any]) -> str:
 
 
 def summary(record: dict[str, Any]) -> str:
-    """The table of docs/evidence.md: the main metric on photographs with opinions, pooled."""
-    name, measured = next(iter(record["metrics"][MAIN_METRIC].items()))
-    pooled = measured["subsets"]["pooled"]
-    lines = []
-    for defence, words in IN_WORDS.items():
-        row = pooled[defence]
-        width = row["width"][f"{SHARED:g}"] if "width" in row else None
-        share = "–" if width is None else f"{width:.2f} ({width / row['range']:.1%})"
-        lines.append([words, f"{row['srocc']:.3f}", f"{row['plcc']:.3f}", share])
-    return table([f"{name}, {pooled['pictures']} photographs", "SROCC", "PLCC", "width (of the range)"], lines)
+    """The tables of docs/evidence.md: the main metric on photographs with opinions, pooled."""
+    parts = []
+    for name, measured in record["metrics"][MAIN_METRIC].items():
+        if name == KODAK:
+            continue
+        pooled, lines = measured["subsets"]["pooled"], []
+        for defence, words in IN_WORDS.items():
+            row, against = pooled[defence], ""
+            width = row["width"][f"{SHARED:g}"] if "width" in row else None
+            share = "–" if width is None else f"{width:.2f} ({width / row['range']:.1%})"
+            for better, worse in PAIRS:
+                if better == defence:
+                    difference = pooled["differences"][f"{better} − {worse}"]["srocc"]
+                    against = f"{worse}: {with_interval(difference['value'], difference['95'], '+')}"
+            lines.append([words, with_interval(row["srocc"], row["srocc_95"]), f"{row['plcc']:.3f}", share, against])
+        header = [f"{name}, {pooled['pictures']} photographs", "SROCC [95%]", "PLCC", "width (of the range)"]
+        parts.append(table([*header, "SROCC less that of"], lines))
+    return "\n\n".join(parts)
+
+
+def with_interval(value: float, ends: Sequence[float], sign: str = "") -> str:
+    """A value with its 95% interval."""
+    return f"{value:{sign}.3f} [{ends[0]:{sign}.3f}, {ends[1]:{sign}.3f}]"
 
 
 def kept(settings: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
@@ -243,7 +260,8 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, required=True, help="CSV with columns image, mos, split, subset")
     parser.add_argument("--images", type=Path, required=True, help="folder the image column is relative to")
     parser.add_argument("--split", default="val", help="default val")
-    parser.add_argument("--kodak", type=Path, required=True, help="folder of pristine PNG photographs")
+    parser.add_argument("--live", type=Path, help="LIVE In the Wild: scores.csv, images/")
+    parser.add_argument("--kodak", type=Path, help="folder of pristine PNG photographs, to be spoilt")
     parser.add_argument(
         "--metric",
         choices=METRICS,
@@ -254,13 +272,22 @@ def main() -> None:
         "--samples", type=int, default=44, help="noisy copies of a photograph; default 44, the least for ε/σ = 1"
     )
     parser.add_argument("--ladder-samples", type=int, default=24, help="noisy copies of a rung; default 24")
+    parser.add_argument("--every", type=int, default=1, help="take every EVERY-th photograph of --scores; default all")
+    parser.add_argument("--ladders", type=int, help="pristine photographs that are spoilt; default all")
+    parser.add_argument(
+        "--sigmas", action=argparse.BooleanOptionalAction, default=True, help="without it the figure stays as it is"
+    )
     parser.add_argument("--limit", type=int, help="only so many photographs a dataset: a trial run, nothing is written")
     parser.add_argument("--work", type=Path, default=Path("build/evidence"), help="bundles and checkpoints")
     options = parser.parse_args()
-    datasets = [
-        opinions(options.scores, options.images, options.split, options.samples, options.limit),
-        kodak(options.kodak, options.ladder_samples, options.limit),
-    ]
+    name, limit = f"BIQ2021 {options.split}", options.limit
+    rated = opinions(name, options.scores, options.images, options.split, options.samples, limit)
+    datasets = [rated.thinned(options.every)]
+    if options.live:
+        table_of_live, images = options.live / "scores.csv", options.live / "images"
+        datasets.append(opinions("LIVE In the Wild", table_of_live, images, "test", options.samples, limit))
+    if options.kodak:
+        datasets.append(kodak(options.kodak, options.ladder_samples, limit or options.ladders))
     metrics = options.metric or METRICS
     record = kept({"version": __version__, "sigma": SIGMA, "alpha": ALPHA, "resamples": RESAMPLES}, metrics)
     scored = []
@@ -270,7 +297,7 @@ def main() -> None:
             title = f"{metric} {dataset.name}"
             scores = score_all(dataset.items, paths, SIGMA, dataset.samples, options.work / "scores", title)
             scored.append((metric, dataset, scores))
-    if MAIN_METRIC in metrics:
+    if MAIN_METRIC in metrics and options.sigmas:
         record["sigmas"] = against_sigma(datasets[0], options)
     with ProcessPoolExecutor(usable_cores()) as pool:
         made = pool.map(figures, *zip(*((dataset, scores) for _, dataset, scores in scored), strict=True))

@@ -33,13 +33,14 @@ from runtime.samplers import usable_cores
 from training.data import read_rgb, read_scores
 
 from .parts.attacks import Score, expectation, nes, pgd, random_direction, universal
-from .parts.defences import MAIN_METRIC, SHIPPED, SMOOTHED, bundle_path
+from .parts.defences import MAIN_METRIC, PAIRS, SHIPPED, SIGMA, SMOOTHED, bundle_path, networks_of
 from .report.glance import FIGURE as GLANCE
 from .report.glance import draw as draw_glance
 from .report.page import DOCS, table, write_section
 
-DEFENCES = SMOOTHED[MAIN_METRIC]
-SIZE, DOWNSCALE, SIGMA = 256, 2, 0.12
+DEFENCES = tuple(defence for defence in SMOOTHED[MAIN_METRIC] if defence != "joint")
+"""Of two that were trained together the one that ships."""
+SIZE, DOWNSCALE = 256, 2
 ALPHA, SAMPLES = 0.01, 61
 CERTIFIED = (0.05, 0.1, 0.15, 0.2)
 BEYOND = (0.5, 1.0, 2.0, 4.0)
@@ -52,7 +53,7 @@ LARGE_EPSILON, LARGE_ALPHA, LARGE_SAMPLES = 0.5, 0.001, 4001
 """A large certified radius, to set the movement of the bare metric against: scope "smoothed"."""
 NES_STEPS, NES_PAIRS = 8, 6
 UNIVERSAL_STEPS, UNIVERSAL_BATCH, UNIVERSAL_PICTURES = 60, 8, 64
-FRAMES = 52
+FRAMES = 16
 
 
 def centre(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -72,9 +73,9 @@ def engine_picture(frame: NDArray[np.uint8]) -> Tensor:
 def networks() -> tuple[nn.Module, dict[str, Score]]:
     """The bare metric, and defence → f, the function whose median is reported; none holds gradients."""
     functions: dict[str, Score] = {}
-    for defence, (metric_spec, denoiser_spec) in DEFENCES.items():
-        metric, loaded = export.load_metric(metric_spec).module, export.load_denoiser(denoiser_spec)
-        functions[defence] = metric if loaded is None else _chain(metric, loaded.module)
+    for defence in DEFENCES:
+        metric, denoiser = networks_of(MAIN_METRIC, defence)
+        functions[defence] = metric if denoiser is None else _chain(metric, denoiser)
     return export.load_metric(MAIN_METRIC).module, functions
 
 
@@ -105,7 +106,8 @@ def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) ->
 
     bare = metric(picture[None]).item()
     clean = {d: reported(f, picture, generator) for d, f in functions.items()}
-    with Certifier(bundle, alpha=ALPHA, samples=SAMPLES, scope="reported", public_seed=number, threads=1) as certifier:
+    options: dict[str, Any] = {"alpha": ALPHA, "samples": SAMPLES, "scope": "reported", "sigma": SIGMA}
+    with Certifier(bundle, public_seed=number, threads=1, **options) as certifier:
         certificate = certifier.certify(frame)
     for epsilon in CERTIFIED:  # each a claim of its own at α, not one curve of them at α together
         ((_, *bounds),) = certificate.curve([epsilon])
@@ -158,7 +160,9 @@ def attack_frame(job: tuple[int, NDArray[np.uint8], Path, dict[str, Tensor]]) ->
 def large_half_width(job: tuple[NDArray[np.uint8], Path]) -> float:
     """Half the certified width of one frame at the large radius."""
     frame, bundle = job
-    options: dict[str, Any] = {"epsilon": LARGE_EPSILON, "alpha": LARGE_ALPHA, "samples": LARGE_SAMPLES}
+    options: dict[str, Any] = {
+        "epsilon": LARGE_EPSILON, "alpha": LARGE_ALPHA, "samples": LARGE_SAMPLES, "sigma": SIGMA,
+    }  # fmt: skip
     with Certifier(bundle, public_seed=1, threads=1, **options) as certifier:
         certificate = certifier.certify(frame)
     return (certificate.upper - certificate.lower) / 2
@@ -285,7 +289,7 @@ def run_header(frames: list[Path], learn: list[Path], bundle: Path) -> str:
     def digests(files: list[Path]) -> list[list[str]]:
         return [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
 
-    parts = {name for pair in DEFENCES.values() for name in pair}
+    parts = {name for pair in PAIRS[MAIN_METRIC].values() for name in pair}
     weights = [entry.weights for entries in (METRICS, DENOISERS) for name, entry in entries.items() if name in parts]
     return json.dumps(
         {

@@ -24,8 +24,8 @@ from runtime.bundle import GRAPHS
 from runtime.frames import to_lattice
 from runtime.noise import KEY_BYTES, draw_noise, table_for
 from runtime.samplers import usable_cores
+from training.data import KINDS
 
-from . import spoilt_pictures as ladders
 from .defences import MAIN_METRIC
 from .published_loop import PublishedLoop, TunedLoop
 
@@ -111,7 +111,8 @@ def runtime_rows(
         )
 
     full = certifier(SAMPLES)
-    mild, strong = (ladders.blur(frame, ladders.KINDS["blur"][1][step], np.random.default_rng(0)) for step in (1, 3))
+    blur, widths = KINDS["blur"]
+    mild, strong = (blur(frame, widths[step], np.random.default_rng(0)) for step in (1, 3))
 
     def row(name: str, samples: int, certify: Callable[[int], Certificate]) -> Row:
         def run(count: int) -> int:

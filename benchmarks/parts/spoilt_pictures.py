@@ -1,4 +1,4 @@
-"""Pictures whose order is known: pristine photographs, spoilt step by step in five ways.
+"""Pictures whose order is known: pristine photographs, spoilt step by step as ``training.data.ladders`` does.
 
 Truth is the severity, 0 (pristine) to 5: within one kind a good score falls with it for every photograph. Severities
 of different kinds were not matched by people, so a correlation pooled over kinds is an indication, no more.
@@ -6,64 +6,16 @@ of different kinds were not matched by people, so a correlation pooled over kind
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
-from training.data import decoded
+from training.data import KINDS
 
 Picture = NDArray[np.uint8]
-
-
-def blur(picture: Picture, width: float, rng: np.random.Generator) -> Picture:
-    """Gaussian blur, standard deviation ``width`` in pixels."""
-    return np.asarray(np.rint(gaussian_filter(picture.astype(float), (width, width, 0))), np.uint8)
-
-
-def jpeg(picture: Picture, quality: float, rng: np.random.Generator) -> Picture:
-    """JPEG at a quality setting."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=round(quality))
-    return np.asarray(Image.open(stream))
-
-
-def white_noise(picture: Picture, width: float, rng: np.random.Generator) -> Picture:
-    """White Gaussian noise, standard deviation ``width`` in grey levels."""
-    return np.asarray(np.clip(np.rint(picture + width * rng.standard_normal(picture.shape)), 0, 255), np.uint8)
-
-
-def h264(picture: Picture, crf: float, rng: np.random.Generator) -> Picture:
-    """One intra frame of x264 at a constant rate factor."""
-    stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": str(round(crf))})
-        video.width, video.height, video.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        container.mux(video.encode(frame))
-        container.mux(video.encode())
-    return decoded(stream, *picture.shape[:2])
-
-
-def darken(picture: Picture, gain: float, rng: np.random.Generator) -> Picture:
-    """All values times ``gain``."""
-    return np.asarray(np.rint(picture * gain), np.uint8)
-
-
-KINDS: dict[str, tuple[Callable[[Picture, float, np.random.Generator], Picture], tuple[float, ...]]] = {
-    "blur": (blur, (0.6, 1.2, 2.0, 3.2, 5.0)),
-    "jpeg": (jpeg, (60, 35, 20, 10, 5)),
-    "white noise": (white_noise, (4, 8, 15, 25, 40)),
-    "h264": (h264, (28, 33, 38, 43, 48)),
-    "darkening": (darken, (0.8, 0.6, 0.45, 0.3, 0.2)),
-}
-"""Name → function and its five settings, mild to severe."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ torch = pytest.importorskip("torch")
 from benchmarks import correlation, int8, steadiness  # noqa: E402
 from benchmarks.parts import attacks, defences, scoring, spoilt_pictures  # noqa: E402
 from benchmarks.report import page  # noqa: E402
+from export.family import FAMILY  # noqa: E402
+from runtime import open_bundle  # noqa: E402
+from training.data import KINDS  # noqa: E402
+from training.networks.levelled import load_family  # noqa: E402
 
 PICTURE = torch.from_numpy(skimage.data.astronaut()[:32, :40].copy()).permute(2, 0, 1).float() / 255
 
@@ -26,16 +30,16 @@ def test_ladders_get_worse_step_by_step(tmp_path: Path) -> None:
     source = skimage.data.astronaut()[:101, :131]
     Image.fromarray(source).save(tmp_path / "one.png")
     rungs = spoilt_pictures.rungs(tmp_path)
-    assert len(rungs) == 1 + 5 * len(spoilt_pictures.KINDS)
+    assert len(rungs) == 1 + 5 * len(KINDS)
     clean = spoilt_pictures.make_rung(rungs[0])
     assert np.array_equal(clean, source[:100, :130])
-    for kind in spoilt_pictures.KINDS:
+    for kind in KINDS:
         errors = [
             np.abs(spoilt_pictures.make_rung(rung).astype(float) - clean).mean() for rung in rungs if rung.kind == kind
         ]
         assert errors == sorted(errors)
         assert errors[0] > 0
-    noisy = next(rung for rung in rungs if rung.kind == "white noise")
+    noisy = next(rung for rung in rungs if rung.kind == "grain")
     assert np.array_equal(spoilt_pictures.make_rung(noisy), spoilt_pictures.make_rung(noisy))
     with pytest.raises(ValueError, match="no PNG"):
         spoilt_pictures.rungs(tmp_path / "nothing")
@@ -92,18 +96,25 @@ def test_defences_are_set_against_each_other() -> None:
     assert "| pooled (60) | none | 1.000" in correlation.page(
         {"metrics": {"m": {"made up": {"samples": 44, "subsets": made}}}, "sigmas": {}}
     )
-    for defence in ("MS", "joint"):
+    for defence in ("MS", "joint", "family"):
         made["pooled"][defence] = made["pooled"]["DMS"]
+    for better, worse in correlation.PAIRS:
+        made["pooled"]["differences"][f"{better} − {worse}"] = made["pooled"]["differences"][pair]
     lines = correlation.summary({"metrics": {defences.MAIN_METRIC: {"made up": {"subsets": made}}}}).splitlines()
-    assert lines[0].startswith("| made up, 60 photographs | SROCC |")
-    assert lines[2].endswith("| 1.000 | 1.000 | – |")
-    assert len(lines) == 2 + 5
+    assert lines[0].startswith("| made up, 60 photographs | SROCC [95%] |")
+    assert lines[2].endswith("| 1.000 [1.000, 1.000] | 1.000 | – |  |")
+    assert "| MS: +" in lines[4]
+    assert len(lines) == 2 + 6
 
 
 def test_what_ships_is_the_last_defence_of_the_main_metric() -> None:
-    from export.networks.catalogue import SHIPPED_METRIC, denoiser_for
-
-    assert defences.SMOOTHED[defences.MAIN_METRIC][defences.SHIPPED] == (SHIPPED_METRIC, denoiser_for(SHIPPED_METRIC))
+    assert defences.SMOOTHED[defences.MAIN_METRIC][-1] == defences.SHIPPED
+    assert defences.bundle_path(Path("nowhere"), defences.MAIN_METRIC, defences.SHIPPED) == open_bundle().path
+    assert open_bundle().at(defences.SIGMA).manifest.input.sigma == defences.SIGMA
+    metric, denoiser = defences.networks_of(defences.MAIN_METRIC, defences.SHIPPED)
+    assert denoiser is not None
+    pair = load_family(FAMILY).weights_at(defences.SIGMA)
+    assert torch.equal(metric.state_dict()["head.bias"], pair["metric.head.bias"])
     assert [*defences.SMOOTHED[defences.SECOND_METRIC]] == ["MS", "DMS", "DMS-IQA"]
 
 

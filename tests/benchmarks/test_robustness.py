@@ -18,7 +18,7 @@ def frame(scores: list[float], moved: float) -> dict[str, Any]:
     return {
         "intervals": {"0.1": [40.0, 50.0]},
         "trials": [["0.1", "random direction", score] for score in scores],
-        "moved": {e: {"none": moved, "joint": 1.0} for e in radii},
+        "moved": {e: {"none": moved, "family": 1.0} for e in radii},
     }
 
 
@@ -28,7 +28,7 @@ def test_a_score_outside_its_interval_is_a_broken_certificate() -> None:
     assert made["by_attack"] == {"random direction": {"trials": 6, "broken": 2}}
     assert made["expected_at_most"] == pytest.approx(robustness.ALPHA * 6, abs=0.05)
     assert made["movement"]["0.1"] == {
-        "none": 6.0, "MS": None, "DMS": None, "DMS-IQA": None, "joint": 1.0, "half_width": 5.0,
+        "none": 6.0, "MS": None, "DMS": None, "DMS-IQA": None, "family": 1.0, "half_width": 5.0,
     }  # fmt: skip
     assert made["movement"]["0.2"]["half_width"] is None
 
