@@ -25,11 +25,11 @@ from tqdm import tqdm
 
 from runtime import __version__
 from runtime.samplers import usable_cores
-from training.data import KINDS, read_rgb, read_scores
+from training.data import KINDS, read_scores
 from training.evaluation import plcc, srocc
 
 from .parts.defences import MAIN_METRIC, METRICS, SHIPPED, SIGMA, bundle_paths
-from .parts.scoring import Item, Scores, score_all
+from .parts.scoring import Item, Scores, items_of, score_all
 from .parts.spoilt_pictures import make_rung, rungs
 from .parts.widths import ALPHA, SHIFTS, widths
 from .report.bootstrap import RESAMPLES, interval, resamples
@@ -91,7 +91,7 @@ def opinions(name: str, table: Path, folder: Path, split: str, samples: int, lim
     return Dataset(
         name,
         samples,
-        [Item(str(p.path.relative_to(folder)), read_rgb, (p.path,)) for p in photographs],
+        items_of(photographs, folder),
         np.array([p.mos for p in photographs]),
         np.arange(len(photographs)),
         subsets,
@@ -228,10 +228,9 @@ def summary(record: dict[str, Any]) -> str:
             row, against = pooled[defence], ""
             width = row["width"][f"{SHARED:g}"] if "width" in row else None
             share = "–" if width is None else f"{width:.2f} ({width / row['range']:.1%})"
-            for better, worse in PAIRS:
-                if better == defence:
-                    difference = pooled["differences"][f"{better} − {worse}"]["srocc"]
-                    against = f"{worse}: {with_interval(difference['value'], difference['95'], '+')}"
+            if worse := dict(PAIRS).get(defence):
+                difference = pooled["differences"][f"{defence} − {worse}"]["srocc"]
+                against = f"{worse}: {with_interval(difference['value'], difference['95'], '+')}"
             lines.append([words, with_interval(row["srocc"], row["srocc_95"]), f"{row['plcc']:.3f}", share, against])
         header = [f"{name}, {pooled['pictures']} photographs", "SROCC [95%]", "PLCC", "width (of the range)"]
         parts.append(table([*header, "SROCC less that of"], lines))
@@ -243,14 +242,13 @@ def with_interval(value: float, ends: Sequence[float], sign: str = "") -> str:
     return f"{value:{sign}.3f} [{ends[0]:{sign}.3f}, {ends[1]:{sign}.3f}]"
 
 
-def kept(settings: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
-    """A new record, with what the last one of the same settings has of the metrics that are not ``measured`` now."""
+def kept(settings: dict[str, Any]) -> dict[str, Any]:
+    """A new record, with what the last one of the same settings has: what is measured now takes the place of it."""
     record: dict[str, Any] = {**settings, "metrics": {}, "sigmas": {}}
     if RECORD.exists():
         last = json.loads(RECORD.read_text())
         if all(last.get(name) == value for name, value in settings.items()):
-            record["metrics"] = {name: made for name, made in last["metrics"].items() if name not in measured}
-            record["sigmas"] = last["sigmas"]
+            record |= {"metrics": last["metrics"], "sigmas": last["sigmas"]}
     return record
 
 
@@ -289,7 +287,7 @@ def main() -> None:
     if options.kodak:
         datasets.append(kodak(options.kodak, options.ladder_samples, limit or options.ladders))
     metrics = options.metric or METRICS
-    record = kept({"version": __version__, "sigma": SIGMA, "alpha": ALPHA, "resamples": RESAMPLES}, metrics)
+    record = kept({"version": __version__, "sigma": SIGMA, "alpha": ALPHA, "resamples": RESAMPLES})
     scored = []
     for metric in metrics:
         paths = bundle_paths(options.work / "bundles", metric)

@@ -39,7 +39,7 @@ from training.evaluation import plcc, srocc
 from training.evaluation.levels import chosen_rows
 
 from .parts.defences import MAIN_METRIC, bundle_path
-from .parts.scoring import Item, score_rows
+from .parts.scoring import Item, items_of, score_rows
 from .parts.spoilt_pictures import make_rung, rungs
 from .report.page import DOCS, table, write_section
 
@@ -71,11 +71,6 @@ def agreement(medians: NDArray[np.float64], photographs: Sequence[Photograph]) -
         for name, some in parts.items()
         if some.sum() >= 10
     }
-
-
-def items_of(photographs: Sequence[Photograph], folder: Path) -> list[Item]:
-    """Photographs of a folder, to be scored."""
-    return [Item(str(p.path.relative_to(folder)), read_rgb, (p.path,)) for p in photographs]
 
 
 def ladder_order(medians: dict[str, float], names: Sequence[str]) -> dict[str, float]:
@@ -136,6 +131,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     chosen = [photographs[i] for i in chosen_rows(photographs, options)]
     rated = items_of(chosen, options.images)
     strangers = [p for p in read_scores(options.live / "scores.csv", options.live / "images") if p.split == "test"]
+    live_items = items_of(strangers, options.live)
     some = rated[:: max(1, len(rated) // options.pictures)][: options.pictures]
     ladder = rungs(options.kodak, options.ladders)
     names = sorted({r.path.stem for r in ladder})
@@ -149,7 +145,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     def figures(path: Path, sigma: float, precision: str) -> dict[str, Any]:
         opinions = scored("opinions", rated, path, sigma, DRAWS, "fp32")
-        live = scored("live", items_of(strangers, options.live), path, sigma, DRAWS, "fp32")
+        live = scored("live", live_items, path, sigma, DRAWS, "fp32")
         rows = scored("rungs", steps, path, sigma, DRAWS, "fp32")
         noisy = scored("widths", some, path, sigma, options.samples, precision)[:, 1:]
         medians = np.median(opinions[:, 1:].astype(np.float64), axis=1)
@@ -174,7 +170,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     undefended = bundle_path(options.work / "bundles", MAIN_METRIC, UNDEFENDED)
     bare, bare_live = (
         scored(f"bare-{kind}", items, undefended, PUBLISHED_SIGMA, 1, "fp32")[:, 0].astype(np.float64)
-        for kind, items in (("opinions", rated), ("live", items_of(strangers, options.live)))
+        for kind, items in (("opinions", rated), ("live", live_items))
     )
     published = figures(bundle_path(options.work / "bundles", MAIN_METRIC, PUBLISHED), PUBLISHED_SIGMA, "fp32")
     return {

@@ -20,6 +20,7 @@ from runtime import Bundle, open_bundle
 from runtime.atomic import whole_file
 from runtime.frames import to_lattice
 from runtime.samplers import OnnxSampler, usable_cores
+from training.data import Photograph, read_rgb
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Item:
     name: str
     load: Callable[..., NDArray[np.uint8]]
     arguments: tuple[object, ...]
+
+
+def items_of(photographs: Sequence[Photograph], folder: Path) -> list[Item]:
+    """Photographs of a folder, to be scored."""
+    return [Item(str(p.path.relative_to(folder)), read_rgb, (p.path,)) for p in photographs]
 
 
 @dataclass(frozen=True)

@@ -14,48 +14,46 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx import TensorProto
 from onnx.numpy_helper import from_array
 from onnxscript import opset20 as op
 from onnxscript.function_libs.torch_lib.ops.nn import aten_scaled_dot_product_attention
 
 from .space_to_depth import unshuffle
 
-FLOAT = 1
-"""ONNX's number for float32."""
 
-
-def _axes(*values: int) -> Any:
+def _ints(*values: int) -> Any:
     return op.Constant(value_ints=list(values))
 
 
 def _median_along(self: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
     axis = dim % len(self.shape)
-    count = op.Div(op.Add(op.Shape(self, start=axis, end=axis + 1), _axes(1)), _axes(2))
+    count = op.Div(op.Add(op.Shape(self, start=axis, end=axis + 1), _ints(1)), _ints(2))
     found: Any = op.TopK(self, count, axis=axis, largest=0, sorted=1)
-    values, places = (op.Gather(part, _axes(-1), axis=axis) for part in found)
-    return (values, places) if keepdim else (op.Squeeze(values, _axes(axis)), op.Squeeze(places, _axes(axis)))
+    values, places = (op.Gather(part, _ints(-1), axis=axis) for part in found)
+    return (values, places) if keepdim else (op.Squeeze(values, _ints(axis)), op.Squeeze(places, _ints(axis)))
 
 
 def _median(self: Any) -> Any:
-    return _median_along(op.Reshape(self, _axes(-1)), 0)[0]
+    return _median_along(op.Reshape(self, _ints(-1)), 0)[0]
 
 
 def _averaging(size: Any, count: int) -> Any:
     """float32 count×size, each row the mean of its share of ``size`` places; ``size`` an int64[1]."""
     number: Any = op.Constant(value=from_array(np.arange(count)[:, None]))
-    start = op.Div(op.Mul(number, size), _axes(count))
-    end = op.Div(op.Add(op.Mul(op.Add(number, _axes(1)), size), _axes(count - 1)), _axes(count))
+    start = op.Div(op.Mul(number, size), _ints(count))
+    end = op.Div(op.Add(op.Mul(op.Add(number, _ints(1)), size), _ints(count - 1)), _ints(count))
     place = op.Range(op.Constant(value_int=0), op.Squeeze(size), op.Constant(value_int=1))
     within = op.And(op.GreaterOrEqual(place, start), op.Less(place, end))
-    lengths: Any = op.Cast(op.Sub(end, start), to=FLOAT)
-    return op.Div(op.Cast(within, to=FLOAT), lengths)
+    lengths: Any = op.Cast(op.Sub(end, start), to=TensorProto.FLOAT)
+    return op.Div(op.Cast(within, to=TensorProto.FLOAT), lengths)
 
 
 def _adaptive_average(self: Any, output_size: Sequence[int]) -> Any:
     rank = len(self.shape)
     height, width = (op.Shape(self, start=axis, end=axis + 1) for axis in (rank - 2, rank - 1))
     if list(output_size) == [1, 1]:
-        return op.ReduceMean(self, _axes(-2, -1), keepdims=1)
+        return op.ReduceMean(self, _ints(-2, -1), keepdims=1)
     rows = op.MatMul(_averaging(height, output_size[0]), self)
     return op.MatMul(rows, op.Transpose(_averaging(width, output_size[1]), perm=[1, 0]))
 
