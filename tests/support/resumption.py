@@ -14,19 +14,24 @@ from training.recipes import loop
 
 
 def check_resumption(
-    train: Callable[[Path], object], module: ModuleType, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[[Path], object],
+    module: ModuleType,
+    run: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: int = 1,
 ) -> None:
     """``train(out)`` ends in the same weights when it is killed in its sixth step and started again.
 
-    ``module``: the one that trains, whose ``noisy`` is called once a step. ``run``: the name of its checkpoint.
+    ``module``: the one that trains, whose ``noisy`` is called ``calls`` times a step. ``run``: its checkpoint's name.
     """
     monkeypatch.setattr(loop.train, "__kwdefaults__", {**(loop.train.__kwdefaults__ or {}), "every": 3})
     train(folder / "whole")
-    noisy, calls = module.noisy, []
+    noisy, called = module.noisy, []
 
     def killed(*arguments: object) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 6:
+        called.append(1)
+        if len(called) == 6 * calls:
             raise KeyboardInterrupt
         return noisy(*arguments)  # type: ignore[no-any-return]
 

@@ -18,6 +18,10 @@ With ``tile`` T a crop is cut into T×T tiles that are denoised and scored by th
 a copy's tiles, as ``aggregate`` says, and the spread is that of each tile over its copies. ``seen`` of a crop's tiles,
 drawn at random, take part in a step: with half of them twice as many photographs cost the same.
 
+With a ``judge``, a family, its pair of ``judge_sigma`` scores every crop whole. What it says counts for ``trusted`` of
+m; where a crop was given one of the faults of ``faults.py``, ``faulty`` of them are, it is m, for nobody scored those
+(Hinton et al. 2015, arXiv 1503.02531). A student then sees more than the photographs that people scored.
+
     python -m training.recipes.levels train --scores biq2021/scores.csv --images biq2021/images \\
         --backbone mobilenet_v1_050.npz --cache runs/cache --out runs/levels
     python -m training.recipes.levels weights --out runs/levels
@@ -43,6 +47,7 @@ from torch import Tensor
 
 from ..data.batches import batch_indices, generator_for, noisy
 from ..data.domain_cache import cached_domain
+from ..data.faults import with_faults
 from ..data.ladders import KINDS, RUNGS, build_ladders, sharpest
 from ..data.photographs import Photograph, read_scores
 from ..data.relatives import backbone_features, directions_of, folds, related_groups
@@ -55,7 +60,7 @@ from ..networks import (
     load_weights,
     metric_weights,
 )
-from ..networks.levelled import LEVELS, LevelledPair, Observed, load_family, plain_pair
+from ..networks.levelled import LEVELS, LevelledPair, Observed, Pair, load_family, plain_pair
 from ..networks.mobilenet import BackboneMetric
 from ..networks.unet import UNet
 from .loop import save_config, save_weights, train
@@ -75,8 +80,8 @@ class LevelsConfig:
     in turn. ``spread``: one weight a level, or one for all. ``fold``: of ``folds``, held out to choose by.
     ``start_metric``, ``start_denoiser``: empty for the shipped pair's; or ``start_family``, with gains and offsets.
     ``copies`` of ``batch`` photographs, and ``rungs`` of ``ladders`` ladders, ``pristine`` photographs of which there
-    are. ``seen``: tiles of a crop, 0 for all. ``seed``: also of the folds, so one for all runs that go on from one
-    another.
+    are. ``seen``: tiles of a crop, 0 for all. ``judge``: a family's file, empty for none. ``seed``: also of the folds,
+    so one for all runs that go on from one another.
     """
 
     sigmas: tuple[float, ...] = LEVELS
@@ -93,6 +98,10 @@ class LevelsConfig:
     tile: int = 0
     aggregate: str = "mean"
     seen: int = 0
+    judge: str = ""
+    judge_sigma: float = 0.06
+    trusted: float = 0.5
+    faulty: float = 0.3
     metric_rate: float = 2e-4
     denoiser_rate: float = 5e-4
     level_rate: float = 1e-3
@@ -126,6 +135,8 @@ class LevelsConfig:
         absent = [s for s in self.turns if s not in self.sigmas]
         if absent:
             raise ValueError(f"turns name {absent}, which are not among the levels {self.sigmas}")
+        if not (0 <= self.trusted <= 1 and 0 <= self.faulty <= 1):
+            raise ValueError(f"trusted {self.trusted} and faulty {self.faulty} are shares: 0 … 1")
         if not 0 <= self.fold < self.folds:
             raise ValueError(f"fold {self.fold}: one of 0 … {self.folds - 1}")
         if self.ladders and not 2 <= self.rungs <= RUNGS + 1:
@@ -152,10 +163,13 @@ class LevelsConfig:
 
     def files(self) -> dict[str, Path]:
         """The weights that take part, by their role."""
+        files = {"undefended": metric_weights(UNDEFENDED_METRIC)}
+        if self.judge:
+            files["judge"] = Path(self.judge)
         if self.start_family:
-            return {"undefended": metric_weights(UNDEFENDED_METRIC), "family": Path(self.start_family)}
+            return {**files, "family": Path(self.start_family)}
         return {
-            "undefended": metric_weights(UNDEFENDED_METRIC),
+            **files,
             "metric": Path(self.start_metric) if self.start_metric else JOINT_METRIC_WEIGHTS,
             "denoiser": Path(self.start_denoiser) if self.start_denoiser else JOINT_DENOISER_WEIGHTS,
         }
@@ -289,11 +303,18 @@ def aggregate_tiles(scores: Tensor, aggregate: str) -> Tensor:
     return scores.mean(-1) if aggregate == "mean" else torch.quantile(scores, 0.5, dim=-1)
 
 
+def _judge(config: LevelsConfig) -> Pair | None:
+    if not config.judge:
+        return None
+    return plain_pair(load_family(Path(config.judge), config.width), config.judge_sigma, config.width)
+
+
 class Objective:
     """The loss of a step, a function of (seed, step) alone."""
 
     def __init__(self, config: LevelsConfig, material: Material, family: LevelledPair, teacher: BackboneMetric) -> None:
         self.config, self.material, self.family, self.teacher = config, material, family, teacher
+        self.judge = _judge(config)
 
     def __call__(self, step: int) -> Tensor:
         """Scalar."""
@@ -301,6 +322,11 @@ class Objective:
         generator, sigma = generator_for(config.seed, step), config.sigma_of(step)
         chosen = material.learn[batch_indices(config.seed, step, config.batch, len(material.learn)).numpy()]
         pictures = photograph_crops(material.domain, chosen, config.crop, generator)
+        mos = torch.from_numpy(material.mos[chosen])
+        if self.judge is not None:
+            pictures, scored = with_faults(pictures, config.faulty, generator)
+            trust = torch.where(scored, config.trusted, 1.0)
+            mos = torch.lerp(mos, self._judged(pictures, generator), trust)
         clean = pictures.repeat_interleave(config.copies, 0)
         copies = noisy(clean, sigma, generator)
         severities, cut = None, None
@@ -320,7 +346,15 @@ class Objective:
             seen = self.family(copies.contiguous(memory_format=torch.channels_last), sigma)
             wanted = self._wanted(pictures) if config.features else None
         seen = Observed(*(part.float() for part in seen))
-        return self._loss(seen, clean, torch.from_numpy(material.mos[chosen]), severities, sigma, wanted)
+        return self._loss(seen, clean, mos, severities, sigma, wanted)
+
+    def _judged(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """What the judge says of whole pictures, from one noisy copy each, on the scale of opinion scores."""
+        assert self.judge is not None
+        copies = noisy(pictures, self.config.judge_sigma, generator).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.config.autocast):
+            scores: Tensor = self.judge(copies).scores.float()
+        return scores / 100
 
     def _wanted(self, pictures: Tensor) -> Tensor:
         """What the undefended metric sees in clean pictures or tiles, once for each copy."""
@@ -407,7 +441,10 @@ def train_levels(
     save_family(average, out / "levels.safetensors")
     # Of the files to start from the names, not where they lay; `files` says which they were.
     named = replace(
-        config, start_metric=Path(config.start_metric).name, start_denoiser=Path(config.start_denoiser).name
+        config,
+        start_metric=Path(config.start_metric).name,
+        start_denoiser=Path(config.start_denoiser).name,
+        judge=Path(config.judge).name,
     )
     save_config(
         out / "levels.json", named, files=digests, photographs=len(material.learn), ladders=len(material.pristine),

@@ -21,6 +21,7 @@ from training.networks.unet import UNet
 from training.recipes import levels as levels_module
 from training.recipes.levels import (
     LevelsConfig,
+    Objective,
     aggregate_tiles,
     ladder_loss,
     main,
@@ -127,17 +128,21 @@ def test_levels_that_do_not_rise_are_refused() -> None:
         LevelledPair(METRICS["mobilenet_v1_025"].make(), UNet(4), (0.25, 0.06))
 
 
-@pytest.mark.parametrize(("tile", "seen"), [(0, 0), (32, 0), (32, 3)])
+@pytest.mark.parametrize(("tile", "seen", "judged"), [(0, 0, False), (32, 0, False), (32, 3, True)])
 def test_a_killed_run_ends_in_the_same_weights(
-    tile: int, seen: int, config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tile: int, seen: int, judged: bool, config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric,
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     crop = 64 if tile else 32
     aggregate = "median" if tile else "mean"
     tiled = replace(config, tile=tile, seen=seen, crop=crop, aggregate=aggregate, features=0.1, steps=7)
+    if judged:
+        save_family(_stirred(config), tmp_path / "judge.safetensors")
+        tiled = replace(tiled, judge=str(tmp_path / "judge.safetensors"))
     check_resumption(
-        lambda out: train_levels(tiled, rows, backbone, cache, out), levels_module, "levels", tmp_path, monkeypatch
-    )
+        lambda out: train_levels(tiled, rows, backbone, cache, out), levels_module, "levels", tmp_path, monkeypatch,
+        calls=2 if judged else 1,
+    )  # fmt: skip
 
 
 def test_every_level_learns(
@@ -199,6 +204,26 @@ def test_a_heavy_weight_on_the_spread_brings_it_down(
     assert spreads[1] < 0.8 * spreads[0]
 
 
+def test_a_judge_speaks_where_nobody_scored(
+    config: LevelsConfig, rows: list[Photograph], backbone: BackboneMetric, cache: Path, tmp_path: Path
+) -> None:
+    family, judge = _stirred(config), tmp_path / "judge.safetensors"
+    save_family(family, judge)
+    material = read_material(rows, backbone, cache, config)
+    others = replace(material, mos=1 - material.mos)
+
+    def losses(**change: float) -> list[float]:
+        judged = replace(config, judge=str(judge), **change)
+        return [Objective(judged, each, family, backbone)(0).item() for each in (material, others)]
+
+    told, told_otherwise = losses(faulty=0.0, trusted=0.0)
+    assert told != told_otherwise
+    told, told_otherwise = losses(faulty=0.0, trusted=1.0)
+    assert told == told_otherwise
+    spoilt, spoilt_otherwise = losses(faulty=1.0, trusted=0.0)
+    assert spoilt == spoilt_otherwise != told
+
+
 def test_no_scene_lies_on_both_sides(rows: list[Photograph], backbone: BackboneMetric, cache: Path) -> None:
     material = read_material(rows, backbone, cache, SMALL)
     assert set(material.groups[material.learn]).isdisjoint(material.groups[material.watch])
@@ -239,6 +264,7 @@ def test_the_ladder_loss_is_zero_only_with_the_margin_kept() -> None:
         ({"tile": 64, "seen": 5}, "0 … 4"),
         ({"spread": (1.0, 2.0)}, "one a level"),
         ({"turns": (0.2,)}, "not among"),
+        ({"faulty": 1.5}, "shares"),
         ({"fold": 9}, "0 … 6"),
         ({"rungs": 7}, "2 … 6"),
     ],
