@@ -113,8 +113,9 @@ levels: $(VENV)/test.stamp
 	  --ladders 24 --json $(LEVELS)/evaluation.json
 
 # Train the tile model that ships: from the pair of 0.25 of the family, on corners of photographs, then on whole ones, where
-# every tile has a say in the score, then on twice as many with half of their tiles. Goes on where it was stopped. On an
-# idle core some 5 minutes for pictures and ladders, two hours for the training, 10 minutes for the figures.
+# every tile has a say in the score, then on twice as many with half of their tiles, then on squares that lie anywhere,
+# beside a judge of whole ones. Goes on where it was stopped. Idle, some 5 minutes for pictures and ladders, two hours on a
+# core and one on two for the training, 10 minutes for the figures.
 TILES := build/tiles
 OF_TILES := --sigmas 0.25 --turns --tile 64 --autocast --threads 1
 
@@ -133,9 +134,13 @@ tiles: $(VENV)/test.stamp
 	  --seen 8 --ladders 1 --out $(TILES)/last --start-metric $(TILES)/then/metric_0.25.safetensors \
 	  --start-denoiser $(TILES)/then/denoiser_0.25.safetensors
 	$(BIN)/python -m training.recipes.levels pairs --out $(TILES)/last
+	$(BIN)/python -m training.recipes.levels train $(BIQ2021) $(OF_TILES) --steps 2600 --spread 9 --crop 192 --batch 20 \
+	  --seen 8 --ladders 1 --threads 2 --judge training/weights/levels.safetensors --out $(TILES)/judged \
+	  --start-metric $(TILES)/last/metric_0.25.safetensors --start-denoiser $(TILES)/last/denoiser_0.25.safetensors
+	$(BIN)/python -m training.recipes.levels pairs --out $(TILES)/judged
 	for rows in fold val; do $(BIN)/python -m training.evaluation.tiles $(BIQ2021) --rows $$rows --tiles 64 \
 	  --aggregate mean trimmed_mean median \
-	  --pairs 0.25=$(TILES)/last/metric_0.25.safetensors,$(TILES)/last/denoiser_0.25.safetensors; done
+	  --pairs 0.25=$(TILES)/judged/metric_0.25.safetensors,$(TILES)/judged/denoiser_0.25.safetensors; done
 
 # Rebuild the bundle of tiles that ships from the committed weights.
 tile-model: $(VENV)/test.stamp
