@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from ..errors import ParameterError
 
@@ -74,6 +73,9 @@ def limit(parts: Sequence[Part], error: float) -> int:
     def chernoff(log_tilt: float) -> float:
         tilt = math.exp(log_tilt)
         return (cumulant(tilt) - math.log(share)) / tilt
+
+    # Here, for it takes a third of the time that a program takes to start, and a still of one unit never comes here.
+    from scipy.optimize import minimize_scalar
 
     around = math.log(math.sqrt(-2 * math.log(share) + 1) / spread)
     found = minimize_scalar(chernoff, bounds=(around - 3, around + 5), method="bounded", options={"xatol": 1e-3})
