@@ -20,7 +20,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/python -m runtime certify $(DEMO)/astronaut.mp4 --samples 101 --json $(DEMO)/astronaut-mp4.json
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m long

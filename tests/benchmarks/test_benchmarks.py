@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from benchmarks import correlation, int8, steadiness  # noqa: E402
 from benchmarks.parts import attacks, defences, scoring, spoilt_pictures  # noqa: E402
-from benchmarks.report import page  # noqa: E402
+from benchmarks.report import bootstrap, page  # noqa: E402
 from export.family import FAMILY  # noqa: E402
 from runtime import open_bundle  # noqa: E402
 from training.data import KINDS  # noqa: E402
@@ -69,8 +69,9 @@ def test_attacks_stay_in_their_ball_and_move_the_score(sign: int) -> None:
     assert attacks.random_direction(PICTURE, radius, generator).norm().item() == pytest.approx(radius, rel=1e-5)
 
 
-def test_defences_are_set_against_each_other() -> None:
+def test_defences_are_set_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores that follow the truth, more or less noise: their correlations, widths and paired differences."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
     rng = np.random.default_rng(0)
     truth = rng.uniform(size=60)
     noise = rng.standard_normal((60, 44)).astype(np.float32)

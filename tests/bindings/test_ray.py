@@ -22,7 +22,7 @@ from tests.support.tiny import tiny_bundle
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,12 +71,18 @@ def alone(corpus: Path) -> list[dict[str, Any]]:
     return rows(corpus / "alone.parquet")
 
 
-def test_the_same_bits_as_one_process(corpus: Path, alone: list[dict[str, Any]]) -> None:
-    """A clip split in three, four files, one of them damaged; and the pooled interval of the clip."""
+@pytest.fixture(scope="module")
+def scored(corpus: Path) -> Path:
+    """What a job on Ray says: a clip split in three, four files, one of them damaged."""
     out = corpus / "ray.parquet"
     assert on_ray(["certify", *words(corpus, "--output", str(out), "--shard", "5", "--quiet")]) == 4
-    assert rows(out) == alone
-    (clip, still, again, damaged) = parquet.read_table(f"{out}.files.parquet").to_pylist()
+    return out
+
+
+def test_the_same_bits_as_one_process(corpus: Path, alone: list[dict[str, Any]], scored: Path) -> None:
+    """Of every frame; and the pooled interval of the clip."""
+    assert rows(scored) == alone
+    (clip, still, again, damaged) = parquet.read_table(f"{scored}.files.parquet").to_pylist()
     entry = json.loads((corpus / "alone.json").read_text())["inputs"][0]
     mean = {key: value["mean"] for key, value in entry["pooled_metrics"].items()}
     assert (clip["score"], clip["lower"], clip["upper"]) == (mean["tiny"], mean["tiny_cert_lo"], mean["tiny_cert_hi"])
@@ -86,7 +92,7 @@ def test_the_same_bits_as_one_process(corpus: Path, alone: list[dict[str, Any]])
     assert still["score"] == again["score"]
     assert damaged["score"] is None
     assert "cut or damaged" in damaged["error"]
-    assert Path(f"{out}.parts").is_dir()  # a file failed: what is scored is kept
+    assert Path(f"{scored}.parts").is_dir()  # a file failed: what is scored is kept
 
 
 def test_a_worker_that_is_killed_loses_nothing(corpus: Path, alone: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -117,19 +123,18 @@ def test_a_worker_that_is_killed_loses_nothing(corpus: Path, alone: list[dict[st
 
 
 def test_a_job_goes_on_by_content(
-    corpus: Path, alone: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, alone: list[dict[str, Any]], scored: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is scored is not scored again, not even of a file with another name; another radius is another job."""
-    out = tmp_path / "ray.parquet"
-    assert on_ray(["certify", *words(corpus, "--output", str(out), "--shard", "5", "--quiet")]) == 4
-    assert on_ray(["certify", *words(corpus, "--output", str(out), "--shard", "5", "--quiet")]) == 2
+    job = words(corpus, "--output", str(scored), "--shard", "5", "--quiet")
+    assert on_ray(["certify", *job]) == 2
     assert "--resume" in capsys.readouterr().err
-    (part,) = Path(f"{out}.parts").iterdir()
+    (part,) = Path(f"{scored}.parts").iterdir()
     before = {file: file.stat().st_mtime_ns for file in part.iterdir()}
-    assert on_ray(["certify", *words(corpus, "--output", str(out), "--shard", "5", "--quiet", "--resume")]) == 4
+    assert on_ray(["certify", *job, "--resume"]) == 4
     assert {file: file.stat().st_mtime_ns for file in part.iterdir()} == before
     assert "14 of them kept" in capsys.readouterr().err
-    assert rows(out) == alone
+    assert rows(scored) == alone
 
 
 def test_one_secret_is_asked_for(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
