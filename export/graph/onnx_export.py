@@ -45,7 +45,7 @@ def export_graph(fused: Fused, contract: InputContract) -> bytes:
     free = [axis for axis, size in ((0, contract.batch), (2, contract.height), (3, contract.width)) if size is None]
     shapes = {INPUTS[0]: dict.fromkeys(free, torch.export.Dim.DYNAMIC) or None, INPUTS[1]: None}
     try:
-        with _quiet():
+        with _quiet(), _plain_attention():
             program = torch.onnx.export(
                 fused,
                 (torch.rand(trace_shape(contract)), torch.ones(1)),
@@ -104,20 +104,37 @@ def _sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on itself (missing torchvision, its own deprecations) off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Have ``nn.TransformerEncoderLayer`` traced as the operations it is made of: PyTorch's one fused operation, which
+    it takes in evaluation mode, has no translation."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of the innermost exception: the exporter wraps it in pages of advice."""
+    """The first sentence of the innermost exception: the exporter wraps it in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    said = lines[0] if lines else "no message"
+    if said.endswith(":") and len(lines) > 1:  # a heading: what it is about comes under it
+        said = f"{said} {lines[1].removeprefix('- ')}"
+    return f"{type(error).__name__}: {said.removesuffix('.')}"

@@ -4,6 +4,7 @@
 - ``median``, of all values or along an axis: the last of the smallest ⌈n/2⌉, as PyTorch takes the lower of two;
 - adaptive average pooling to h×w, of frames of any size: P·x·Qᵀ, where row i of P averages rows ⌊iH/h⌋ to
   ⌈(i+1)H/h⌉−1 as PyTorch does; Q likewise with columns;
+- adaptive maximum pooling to h×w, with the same shares;
 - attention of one head, over N×L×E: softmax(QKᵀ/√E)·V, where the exporter knows N×heads×L×E alone.
 """
 
@@ -38,14 +39,19 @@ def _median(self: Any) -> Any:
     return _median_along(op.Reshape(self, _ints(-1)), 0)[0]
 
 
-def _averaging(size: Any, count: int) -> Any:
-    """float32 count×size, each row the mean of its share of ``size`` places; ``size`` an int64[1]."""
+def _shares(size: Any, count: int) -> tuple[Any, Any]:
+    """(bool count×size: which of ``size`` places belong to a share; int64 count×1: how many). ``size`` an int64[1]."""
     number: Any = op.Constant(value=from_array(np.arange(count)[:, None]))
     start = op.Div(op.Mul(number, size), _ints(count))
     end = op.Div(op.Add(op.Mul(op.Add(number, _ints(1)), size), _ints(count - 1)), _ints(count))
     place = op.Range(op.Constant(value_int=0), op.Squeeze(size), op.Constant(value_int=1))
-    within = op.And(op.GreaterOrEqual(place, start), op.Less(place, end))
-    lengths: Any = op.Cast(op.Sub(end, start), to=TensorProto.FLOAT)
+    return op.And(op.GreaterOrEqual(place, start), op.Less(place, end)), op.Sub(end, start)
+
+
+def _averaging(size: Any, count: int) -> Any:
+    """float32 count×size, each row the mean of its share of ``size`` places; ``size`` an int64[1]."""
+    within, length = _shares(size, count)
+    lengths: Any = op.Cast(length, to=TensorProto.FLOAT)
     return op.Div(op.Cast(within, to=TensorProto.FLOAT), lengths)
 
 
@@ -56,6 +62,23 @@ def _adaptive_average(self: Any, output_size: Sequence[int]) -> Any:
         return op.ReduceMean(self, _ints(-2, -1), keepdims=1)
     rows = op.MatMul(_averaging(height, output_size[0]), self)
     return op.MatMul(rows, op.Transpose(_averaging(width, output_size[1]), perm=[1, 0]))
+
+
+def _adaptive_maximum(self: Any, output_size: Sequence[int]) -> tuple[Any, Any]:
+    """Of equal values the first by rows, as PyTorch takes it: columns are searched first, then rows."""
+    rank = len(self.shape)
+    least: Any = op.Constant(value_float=-np.inf)
+    height, width = (op.Shape(self, start=axis, end=axis + 1) for axis in (rank - 2, rank - 1))
+    within, _ = _shares(width, output_size[1])
+    parts = op.Where(within, op.Unsqueeze(self, _ints(rank - 1)), least)  # …×H×w×W
+    columns = op.Unsqueeze(op.ArgMax(parts, axis=rank, keepdims=0), _ints(rank - 2))
+    found = op.Unsqueeze(op.ReduceMax(parts, _ints(rank), keepdims=0), _ints(rank - 2))
+    within, _ = _shares(height, output_size[0])
+    parts = op.Where(op.Unsqueeze(within, _ints(-1)), found, least)  # …×h×H×w
+    rows = op.ArgMax(parts, axis=rank - 1, keepdims=1)
+    chosen = op.GatherElements(op.Expand(columns, op.Shape(parts)), rows, axis=rank - 1)
+    places = op.Squeeze(op.Add(op.Mul(rows, width), chosen), _ints(rank - 1))
+    return op.ReduceMax(parts, _ints(rank - 1), keepdims=0), places
 
 
 def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *rest: Any, **options: Any) -> Any:
@@ -70,6 +93,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *rest: A
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.pixel_unshuffle.default: unshuffle,
     torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_average,
+    torch.ops.aten.adaptive_max_pool2d.default: _adaptive_maximum,
     torch.ops.aten.median.default: _median,
     torch.ops.aten.median.dim: _median_along,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
 
 import export
 from export.checks.photographs import PHOTOGRAPHS, noisy, photograph, unit
 from export.graph.canonical import canonical
+from export.graph.onnx_export import export_graph
 from runtime.bundle.manifest import MODEL, InputContract
 from runtime.bundle.store import Bundle
+from runtime.errors import ExportError
 
 Built = tuple[Bundle, list[str]]
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -61,6 +64,18 @@ def test_canonical_form(outsider: Built) -> None:
     assert "metric.head.weight" in names
     assert not model.metadata_props
     assert not any(n.metadata_props or n.doc_string for n in model.graph.node)
+
+
+class _Ramp(torch.nn.Module):
+    """Its export is of one height only."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image * torch.linspace(0, 1, image.shape[2])[:, None]).mean((1, 2, 3))
+
+
+def test_a_size_that_the_exporter_freezes_is_named() -> None:
+    with pytest.raises(ExportError, match=r"conflicts .*static shape of 263 .*--size HEIGHTxWIDTH"):
+        export_graph(export.Fused(_Ramp(), None), InputContract(sigma=0.12, downscale=1))
 
 
 def test_names_and_order_do_not_reach_the_bytes(outsider: Built) -> None:

@@ -39,6 +39,32 @@ def _pooled(image: torch.Tensor) -> torch.Tensor:
     return (pooled * torch.arange(35).view(7, 5)).mean((1, 2, 3))
 
 
+def _greatest(image: torch.Tensor) -> torch.Tensor:
+    return (F.adaptive_max_pool2d(image, (7, 5)) * torch.arange(35).view(7, 5)).mean((1, 2, 3))
+
+
+def _where_greatest(image: torch.Tensor) -> torch.Tensor:
+    """Of a few values, so that many are equal."""
+    few = (8 * F.avg_pool2d(image, 4)).round()
+    _, places = F.adaptive_max_pool2d(few, (3, 2), return_indices=True)
+    return (places * torch.arange(6).view(3, 2)).float().mean((1, 2, 3)) / 100
+
+
+class _Encoder(nn.Module):
+    """With a token of the whole frame before the others PyTorch runs it as one fused operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        tokens = F.pad(F.avg_pool2d(image, 8).flatten(2).transpose(1, 2), (0, 1))
+        tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1)
+        return self.layer(tokens)[:, 0, 0]
+
+
 def _pooled_whole(image: torch.Tensor) -> torch.Tensor:
     return F.adaptive_avg_pool2d(image, 1).flatten(1).amax(1)
 
@@ -65,7 +91,11 @@ class _Metric(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "score", [_one_head, _scaled_head, _heads, _pooled, _pooled_whole, _median_of_pixels, _median_kept, _spectrum]
+    "score",
+    [
+        *(_one_head, _scaled_head, _heads, _Encoder(), _pooled, _pooled_whole, _greatest, _where_greatest),
+        *(_median_of_pixels, _median_kept, _spectrum),
+    ],
 )
 def test_operations_are_translated(score: Callable[[torch.Tensor], torch.Tensor]) -> None:
     fused = Fused(_Metric(score), None)
